@@ -1,0 +1,47 @@
+# Everything runs in virtual environments of this folder; nothing else is touched.
+PYTHON ?= python3
+VENV := .venv
+STOCK := .venv-openmmlab
+BIN := $(VENV)/bin/python
+DEMO := work_dirs/demo
+
+.PHONY: demo test test-slow test-openmmlab lint format clean
+
+# Train MixNet-S SSDLite on the embedded sample, evaluate it, draw what it finds.
+demo: $(VENV)/ready
+	$(BIN) tools/prepare_data.py sample --out data/sample
+	$(BIN) tools/train.py configs/ssdlite_mixnet_sample.py --work-dir $(DEMO)
+	$(BIN) tools/test.py configs/ssdlite_mixnet_sample.py $(DEMO)/last.pth --work-dir $(DEMO) --report $(DEMO)/report
+
+test: $(VENV)/ready
+	$(BIN) -m pytest -m "not slow"
+
+test-slow: $(VENV)/ready
+	$(BIN) -m pytest -m slow
+
+# The same tests on mmengine, mmcv-lite, mmdet and mmsegmentation as OpenMMLab released them.
+test-openmmlab: $(STOCK)/ready
+	$(STOCK)/bin/python -m pytest -m "not slow"
+
+lint: $(VENV)/ready
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: $(VENV)/ready
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+$(VENV)/ready: setup.cfg constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN) -m pip install -q -c constraints.txt torch
+	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test]" ruff
+	touch $@
+
+$(STOCK)/ready: setup.cfg constraints-openmmlab.txt
+	$(PYTHON) -m venv $(STOCK)
+	$(STOCK)/bin/python -m pip install -q -c constraints-openmmlab.txt torch
+	$(STOCK)/bin/python -m pip install -q -c constraints-openmmlab.txt -e ".[openmmlab,test]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(STOCK) build *.egg-info
