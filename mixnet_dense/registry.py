@@ -1,0 +1,27 @@
+"""Registries of this package: children of mmengine's, scope ``mixnet_dense``.
+
+mmengine imports exactly ``{scope}.registry`` when a config names
+``type='mixnet_dense.X'``; the modules that register X are imported on first use.
+The detection parts are left out where mmdet is not installed, so that the
+backbones can be reused without it.
+"""
+
+from importlib.util import find_spec
+
+from mmengine import registry as root
+
+from mixnet_dense import compat
+
+compat.guard_checkpoint_loading()
+
+_SCOPE = "mixnet_dense"
+_DETECTION = ["mixnet_dense.det"] if find_spec("mmdet") else []
+
+MODELS = root.Registry(
+    "model",
+    parent=root.MODELS,
+    scope=_SCOPE,
+    locations=["mixnet_dense.backbones", *_DETECTION],
+)
+TASK_UTILS = root.Registry("task util", parent=root.TASK_UTILS, scope=_SCOPE, locations=_DETECTION)
+HOOKS = root.Registry("hook", parent=root.HOOKS, scope=_SCOPE, locations=["mixnet_dense.engine"])
