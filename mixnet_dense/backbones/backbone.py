@@ -1,0 +1,278 @@
+"""The backbone: an `arch.Network` table made into a module with named taps."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch.utils.checkpoint
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mixnet_dense.backbones import arch as tables
+from mixnet_dense.backbones.blocks import ConvNormAct, InvertedResidual, pointwise
+from mixnet_dense.backbones.mixconv import PADDINGS, pad_same
+from mixnet_dense.registry import MODELS
+
+STRIDES = (32, 16, 8)
+TAILS = (None, "detection", "segmentation")
+
+
+class Tap(NamedTuple):
+    """Channels and output stride of a named feature map."""
+
+    channels: int
+    stride: int
+
+
+class Place(NamedTuple):
+    """Where a tap is read: block index and child (``'out'`` for the whole block)."""
+
+    block: int
+    child: str
+
+
+class Stem(nn.Conv2d):
+    """The 3x3 stride-2 convolution (N, 3, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
+
+    def __init__(self, channels: int, padding: str):
+        self.same = padding == "same"
+        super().__init__(3, channels, 3, stride=2, padding=0 if self.same else 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(pad_same(x, 3, 2) if self.same else x)
+
+
+class MobileBackbone(BaseModule):
+    """A mobile backbone built from a table of `mixnet_dense.backbones.arch`.
+
+    Takes (N, 3, H, W), any H and W from 1 up, and returns a tuple of feature maps in
+    the order of ``out_taps``; a map at stride s is ceil(H / s) x ceil(W / s). What lies
+    behind the deepest tap is not built.
+
+    Taps: ``c2 c3 c4 c5`` are the outputs of the last block at strides 4, 8, 16, 32;
+    ``c4_expansion`` is the expansion output of the first stride-32 block (SSDLite's C4);
+    ``c3_depthwise`` the depthwise output of the last stride-8 block (LR-ASPP's low tap);
+    ``last`` the last 1x1 convolution (SSDLite's C5). `taps` maps each name to its `Tap`.
+
+    Args:
+        network: the table.
+        width: width multiplier, applied with the network's own rounding rule.
+        out_taps: names of the maps to return.
+        output_stride: 32, 16 or 8; below 32 the strided blocks behind it run at stride
+            1 and later depthwise convolutions are dilated (MobileNetV3 section 6.4).
+        reduced_tail: None, or ``'detection'``: what follows C4 is halved.
+        kernel_sizes: odd sizes for every depthwise convolution, or a mapping from block
+            index to such sizes (MixConv table 1, figure 5).
+        partition: ``'equal'`` or ``'exponential'`` split of mixed convolutions.
+        dilated: 3x3 dilated kernels in place of large ones (MixConv figure 6).
+        padding: ``'symmetric'``, or ``'same'`` for TensorFlow's (tf_* weights).
+        act: replaces every activation of the table, such as ``'Mish'``.
+        norm_cfg: as in mmcv. The papers train with ``eps=1e-3, momentum=0.01``.
+        frozen_stages: -1 for none, 0 the stem, n = 1 to 4 also all up to c(n + 1),
+            5 all.
+        norm_eval: keep batch norm statistics fixed while training.
+        with_cp: recompute block activations in the backward pass to save memory.
+        channels_last: run in the channels-last memory layout; values stay the same but
+            for rounding.
+        init_cfg: as in mmengine; by default He initialisation by fan-in, which for a
+            depthwise kernel counts its own taps only.
+
+    Raises:
+        ValueError: a wrong argument; the message lists what is allowed.
+    """
+
+    def __init__(
+        self,
+        network: tables.Network,
+        *,
+        width: float = 1.0,
+        out_taps: tuple[str, ...] = ("c4_expansion", "last"),
+        output_stride: int = 32,
+        reduced_tail: str | None = None,
+        kernel_sizes=None,
+        partition: str = "equal",
+        dilated: bool = False,
+        padding: str = "symmetric",
+        act: str | None = None,
+        norm_cfg: Mapping = dict(type="BN"),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        channels_last: bool = True,
+        init_cfg=None,
+    ):
+        super().__init__(init_cfg or _DEFAULT_INIT)
+        _check("output_stride", output_stride, STRIDES)
+        _check("reduced_tail", reduced_tail, TAILS)
+        _check("padding", padding, PADDINGS)
+        _check("frozen_stages", frozen_stages, range(-1, 6))
+        network = _vary(network, width, reduced_tail, kernel_sizes, act)
+        layout = _lay_out(network, output_stride)
+        places = _places(network)
+        self.network = network
+        self.taps = _taps(network, layout, places)
+        for name in out_taps:
+            _check("out_taps", name, tuple(self.taps))
+        self.out_taps = tuple(out_taps)
+        self.frozen_stages, self.norm_eval, self.with_cp = frozen_stages, norm_eval, with_cp
+        self.channels_last = channels_last
+
+        self._places = {places[name]: name for name in self.out_taps if name != "last"}
+        deepest = max((place.block for place in self._places), default=-1)
+        if "last" in self.out_taps:
+            deepest = len(network.blocks) - 1
+        self.stem = ConvNormAct(
+            Stem(network.stem, padding), network.stem, norm_cfg, network.stem_act
+        )
+        self.blocks = nn.ModuleList(
+            InvertedResidual(
+                block,
+                squeezed=tables.squeeze_channels(network, block),
+                gate=network.gate,
+                norm_cfg=norm_cfg,
+                stride=layout[index][0],
+                dilation=layout[index][1],
+                partition=partition,
+                dilated=dilated,
+                padding=padding,
+                stop=self._stop(index) if index == deepest else None,
+            )
+            for index, block in enumerate(network.blocks[: deepest + 1])
+        )
+        if "last" in self.out_taps:
+            self.last = pointwise(
+                network.blocks[-1].out_channels, network.last, norm_cfg, network.last_act
+            )
+        self._freeze()
+
+    def _stop(self, index: int) -> str | None:
+        """The child behind which the deepest block need not be built."""
+        if "last" in self.out_taps or Place(index, "out") in self._places:
+            return None
+        return "depthwise" if Place(index, "depthwise") in self._places else "expand"
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        found = {}
+        if self.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        x = self.stem(x)
+        for index, block in enumerate(self.blocks):
+            wanted = [place for place in self._places if place.block == index]
+            if any(place.child != "out" for place in wanted):
+                outputs = self._run(block.forward_taps, x)
+                x = outputs.get("out")
+            else:
+                x = self._run(block, x)
+                outputs = {"out": x}
+            for place in wanted:
+                found[self._places[place]] = outputs[place.child]
+        if "last" in self.out_taps:
+            found["last"] = self.last(x)
+        return tuple(found[name] for name in self.out_taps)
+
+    def _run(self, function, x: Tensor):
+        if self.with_cp and x.requires_grad:
+            return torch.utils.checkpoint.checkpoint(function, x, use_reentrant=False)
+        return function(x)
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        if self.frozen_stages < 0:
+            return []
+        if self.frozen_stages == 5:
+            return [self]
+        if self.frozen_stages == 0:
+            return [self.stem]
+        end = tables.last_at_stride(self.network, 2 ** (self.frozen_stages + 1)) + 1
+        return [self.stem, *self.blocks[:end]]
+
+    def _freeze(self) -> None:
+        for module in self._frozen_modules():
+            module.eval()
+            for parameter in module.parameters():
+                parameter.requires_grad = False
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        if mode:
+            self._freeze()
+            if self.norm_eval:
+                for module in self.modules():
+                    if isinstance(module, _BatchNorm):
+                        module.eval()
+        return self
+
+
+_DEFAULT_INIT = [
+    dict(type="Kaiming", layer="Conv2d", mode="fan_in", distribution="normal"),
+    dict(type="Constant", val=1, layer=["_BatchNorm", "GroupNorm"]),
+]
+
+
+def _check(name: str, value, allowed) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}: must be one of {', '.join(map(repr, allowed))}")
+
+
+def _vary(network, width, reduced_tail, kernel_sizes, act) -> tables.Network:
+    """The table with tail, kernels and activations changed, then scaled."""
+    if reduced_tail == "detection":
+        network = tables.halve_tail(network)
+    elif reduced_tail is not None:
+        raise ValueError(f"reduced_tail={reduced_tail!r}: not defined for {network.name}")
+    if kernel_sizes is not None:
+        network = tables.with_kernels(network, kernel_sizes)
+    if act is not None:
+        blocks = tuple(replace(block, act=act) for block in network.blocks)
+        network = replace(network, blocks=blocks, stem_act=act, last_act=act)
+    return tables.scale(network, width)
+
+
+def _lay_out(network: tables.Network, output_stride: int) -> list[tuple[int, int]]:
+    """Stride and dilation that each block's depthwise convolution really has."""
+    layout = []
+    reached, dilation = 2, 1
+    for block in network.blocks:
+        if reached * block.stride > output_stride:
+            layout.append((1, dilation))
+            dilation *= block.stride
+        else:
+            layout.append((block.stride, dilation))
+            reached *= block.stride
+    return layout
+
+
+def _places(network: tables.Network) -> dict[str, Place]:
+    ends = {name: tables.last_at_stride(network, 2 ** int(name[1])) for name in ("c2", "c3", "c4")}
+    places = {name: Place(end, "out") for name, end in ends.items()}
+    places["c5"] = Place(len(network.blocks) - 1, "out")
+    places["c4_expansion"] = Place(ends["c4"] + 1, "expand")
+    places["c3_depthwise"] = Place(ends["c3"], "depthwise")
+    return places
+
+
+def _taps(network: tables.Network, layout, places: dict[str, Place]) -> dict[str, Tap]:
+    reached = [2]
+    for stride, _ in layout:
+        reached.append(reached[-1] * stride)
+    taps = {}
+    for name, (index, child) in places.items():
+        block = network.blocks[index]
+        channels = block.out_channels if child == "out" else block.expansion
+        taps[name] = Tap(channels, reached[index if child == "expand" else index + 1])
+    taps["last"] = Tap(network.last, reached[-1])
+    return taps
+
+
+@MODELS.register_module()
+class MixNet(MobileBackbone):
+    """MixNet (https://arxiv.org/abs/1907.09595, figure 8).
+
+    Args:
+        arch: ``'s'``, ``'m'`` or ``'l'``.
+        **options: see `MobileBackbone`.
+    """
+
+    def __init__(self, arch: str = "s", **options):
+        _check("arch", arch, tuple(tables.MIXNET))
+        super().__init__(tables.MIXNET[arch], **options)

@@ -1,0 +1,170 @@
+"""The one block family of every network: expand, depthwise, se, project.
+
+Inverted residuals of MobileNetV2 (https://arxiv.org/abs/1801.04381) with the
+squeeze-and-excitation of MnasNet and MobileNetV3 and the MixConv of MixNet; which
+of them a block has is data of its `arch.Block` row.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import build_norm_layer
+from torch import Tensor, nn
+
+from mixnet_dense.backbones.arch import Block
+from mixnet_dense.backbones.mixconv import MixConv2d, split_contiguous
+
+_ALIASES = {"HSwish": "Hardswish", "HSigmoid": "Hardsigmoid", "Swish": "SiLU"}
+_IN_PLACE = ("ReLU", "ReLU6", "Hardswish", "SiLU", "Mish")
+
+
+def build_act(name: str) -> nn.Module:
+    """An activation by its torch name (``'ReLU6'``, ``'SiLU'``, ``'Mish'``) or mm alias.
+
+    Raises:
+        ValueError: torch.nn has no such activation.
+    """
+    name = _ALIASES.get(name, name)
+    if name not in nn.modules.activation.__all__:
+        known = ", ".join((*_IN_PLACE, *_ALIASES))
+        raise ValueError(f"act={name!r}: must be an activation of torch.nn, such as {known}")
+    kind = getattr(nn, name)
+    return kind(inplace=True) if name in _IN_PLACE else kind()
+
+
+class ConvNormAct(nn.Module):
+    """A convolution, its normalisation and, if named, an activation.
+
+    Args:
+        conv: any module (N, C_in, H, W) -> (N, channels, H', W').
+        channels: what the normalisation sees.
+        norm_cfg: as in mmcv, such as ``dict(type='BN')``.
+        act: activation name, or None for a linear output.
+    """
+
+    def __init__(self, conv: nn.Module, channels: int, norm_cfg: Mapping, act: str | None):
+        super().__init__()
+        self.conv = conv
+        self.bn = build_norm_layer(dict(norm_cfg), channels)[1]
+        self.act = build_act(act) if act else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.bn(self.conv(x)))
+
+
+class PointwiseConv2d(nn.Conv2d):
+    """A bias-free 1x1 convolution; groups run one after the other.
+
+    Two plain convolutions on contiguous halves are faster on CPUs than one grouped
+    convolution, and sum in the order of the paper's code, which has separate ones.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, groups: int):
+        super().__init__(in_channels, out_channels, 1, groups=groups, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.groups == 1:
+            return super().forward(x)
+        parts = split_contiguous(x, [x.shape[1] // self.groups] * self.groups)
+        weights = self.weight.chunk(self.groups)
+        return torch.cat([F.conv2d(*pair) for pair in zip(parts, weights, strict=True)], 1)
+
+
+def pointwise(
+    in_channels: int, out_channels: int, norm_cfg: Mapping, act: str | None, groups: int = 1
+) -> ConvNormAct:
+    """A 1x1 `ConvNormAct`."""
+    conv = PointwiseConv2d(in_channels, out_channels, groups)
+    return ConvNormAct(conv, out_channels, norm_cfg, act)
+
+
+class SqueezeExcite(nn.Module):
+    """Scale each channel of (N, C, H, W) by a gate of the pooled map.
+
+    Args:
+        channels: C.
+        squeezed: width of the bottleneck.
+        act: activation inside the bottleneck.
+        gate: ``'Sigmoid'``, or ``'Hardsigmoid'`` (relu6(x + 3) / 6).
+    """
+
+    def __init__(self, channels: int, squeezed: int, act: str, gate: str):
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.reduce = nn.Conv2d(channels, squeezed, 1)
+        self.act = build_act(act)
+        self.expand = nn.Conv2d(squeezed, channels, 1)
+        self.gate = build_act(gate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(self.expand(self.act(self.reduce(self.pool(x)))))
+
+
+class InvertedResidual(nn.Module):
+    """One `arch.Block` row: (N, in_channels, H, W) -> (N, out_channels, H', W').
+
+    Args:
+        block: the row.
+        squeezed: width of the squeeze-and-excitation bottleneck, 0 for none.
+        gate: its gate activation.
+        stride, dilation: of the depthwise convolution; ``stride`` differs from the row's
+            where the output stride was lowered (the residual follows the row).
+        stop: ``'expand'`` or ``'depthwise'`` builds no further than that child: the
+            last block of a backbone whose deepest tap lies inside it.
+        norm_cfg, partition, dilated, padding: see `MixConv2d` and `ConvNormAct`.
+    """
+
+    def __init__(
+        self,
+        block: Block,
+        *,
+        squeezed: int,
+        gate: str,
+        norm_cfg: Mapping,
+        stride: int,
+        dilation: int = 1,
+        partition: str = "equal",
+        dilated: bool = False,
+        padding: str = "symmetric",
+        stop: str | None = None,
+    ):
+        super().__init__()
+        width = block.expansion
+        self.residual = block.residual
+        if width != block.in_channels:
+            self.expand = pointwise(
+                block.in_channels, width, norm_cfg, block.act, block.expand_groups
+            )
+        else:
+            self.expand = nn.Identity()
+        if stop == "expand":
+            return
+        mixed = MixConv2d(
+            width,
+            block.kernels,
+            stride=stride,
+            dilation=dilation,
+            partition=partition,
+            dilated=dilated,
+            padding=padding,
+        )
+        self.depthwise = ConvNormAct(mixed, width, norm_cfg, block.act)
+        if stop == "depthwise":
+            return
+        self.se = SqueezeExcite(width, squeezed, block.act, gate) if squeezed else nn.Identity()
+        self.project = pointwise(width, block.out_channels, norm_cfg, None, block.project_groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.project(self.se(self.depthwise(self.expand(x))))
+        return x + out if self.residual else out
+
+    def forward_taps(self, x: Tensor) -> dict[str, Tensor]:
+        """The outputs of the children there are, by name, and the block's as ``'out'``."""
+        outputs = {"expand": self.expand(x)}
+        if hasattr(self, "depthwise"):
+            outputs["depthwise"] = self.depthwise(outputs["expand"])
+        if hasattr(self, "project"):
+            out = self.project(self.se(outputs["depthwise"]))
+            outputs["out"] = x + out if self.residual else out
+        return outputs

@@ -1,0 +1,5 @@
+"""Weights of other libraries, converted to ours."""
+
+from mixnet_dense.weights.convert import convert
+
+__all__ = ["convert"]
