@@ -1,0 +1,7 @@
+"""SSDLite detection over mmdet's own parts; importing this registers them."""
+
+from mixnet_dense.det.anchors import SSDLiteAnchorGenerator
+from mixnet_dense.det.head import SSDLiteHead
+from mixnet_dense.det.neck import SSDLiteNeck
+
+__all__ = ["SSDLiteAnchorGenerator", "SSDLiteHead", "SSDLiteNeck"]

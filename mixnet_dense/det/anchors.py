@@ -1,0 +1,111 @@
+"""Anchors of SSDLite, in fractions of the image as in the papers' released code.
+
+A scale is a side in fractions of the image; the six maps have scales spaced evenly
+from 0.2 to 0.95 (SSD, https://arxiv.org/abs/1512.02325, equation 4). Anchors follow
+the image, so that no input size is written down anywhere.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mixnet_dense.registry import TASK_UTILS
+
+Shapes = tuple[tuple[float, float], ...]
+
+
+@TASK_UTILS.register_module()
+class SSDLiteAnchorGenerator:
+    """Anchors per map, in the order: scale, geometric mean with the next, ratios.
+
+    Args:
+        levels: number of maps.
+        min_scale, max_scale: of the first and the last map, in fractions of the image.
+        ratios: width / height; each also stands for its inverse.
+        first_level: 3 anchors on the first map, scale 0.1 and the ratios 2 and 1/2 (the
+            papers), or 6 as on the others (torchvision).
+        clip: limit widths and heights to the image (torchvision).
+
+    Raises:
+        ValueError: ``first_level`` is neither 3 nor 6.
+    """
+
+    def __init__(
+        self,
+        levels: int = 6,
+        min_scale: float = 0.2,
+        max_scale: float = 0.95,
+        ratios: Sequence[float] = (2.0, 3.0),
+        first_level: int = 3,
+        clip: bool = False,
+    ):
+        if first_level not in (3, 6):
+            raise ValueError(f"first_level={first_level!r}: must be 3 or 6")
+        step = (max_scale - min_scale) / max(levels - 1, 1)
+        scales = [min_scale + step * level for level in range(levels)] + [1.0]
+        shapes = [
+            _shapes(scale, following, ratios)
+            for scale, following in zip(scales, scales[1:], strict=False)
+        ]
+        if first_level == 3:
+            shapes[0] = ((0.1, 0.1), *_ratio_pair(min_scale, 2.0))
+        if clip:
+            shapes = [tuple((min(w, 1.0), min(h, 1.0)) for w, h in level) for level in shapes]
+        self.shapes: tuple[Shapes, ...] = tuple(shapes)
+
+    @property
+    def num_levels(self) -> int:
+        return len(self.shapes)
+
+    @property
+    def num_base_priors(self) -> list[int]:
+        """Anchors at each place of each map."""
+        return [len(level) for level in self.shapes]
+
+    def anchors(self, maps, image, device="cpu") -> Tensor:
+        """All anchors of an image.
+
+        Args:
+            maps: (height, width) of each feature map.
+            image: (height, width) of the network's input in pixels.
+            device: where the result lies.
+
+        Returns:
+            (A, 4) corners ``x1, y1, x2, y2`` in pixels; row by row through a map, its
+            anchors of one place together. Cached: do not write into it.
+        """
+        maps = tuple((int(height), int(width)) for height, width in maps)
+        return _anchors(self.shapes, maps, (int(image[0]), int(image[1])), str(device))
+
+
+def _ratio_pair(scale: float, ratio: float) -> Shapes:
+    long, short = scale * math.sqrt(ratio), scale / math.sqrt(ratio)
+    return ((long, short), (short, long))
+
+
+def _shapes(scale: float, following: float, ratios: Sequence[float]) -> Shapes:
+    between = math.sqrt(scale * following)
+    shapes = [(scale, scale), (between, between)]
+    for ratio in ratios:
+        shapes.extend(_ratio_pair(scale, ratio))
+    return tuple(shapes)
+
+
+@functools.lru_cache(maxsize=64)
+def _anchors(shapes, maps, image, device: str) -> Tensor:
+    size = torch.tensor([image[1], image[0]], dtype=torch.float32)
+    levels = []
+    for level, (height, width) in zip(shapes, maps, strict=True):
+        y, x = torch.meshgrid(
+            (torch.arange(height) + 0.5) / height,
+            (torch.arange(width) + 0.5) / width,
+            indexing="ij",
+        )
+        centers = torch.stack([x, y], -1).reshape(-1, 1, 2)  # (H * W, 1, 2)
+        half = torch.tensor(level)[None] / 2  # (1, anchors, 2)
+        corners = torch.cat([centers - half, centers + half], -1)
+        levels.append((corners * size.repeat(2)).reshape(-1, 4))
+    return torch.cat(levels).to(device)

@@ -1,0 +1,197 @@
+"""SSDLite's head: mmdet's SSDHead with the papers' defaults, and what is broken mended.
+
+Papers: https://arxiv.org/abs/1512.02325 (SSD), https://arxiv.org/abs/1801.04381
+(SSDLite). Deviations from mmdet 3.3's SSDHead: inference works; an image without
+positives has a classification loss (of ``min_negatives`` anchors, as in the released
+SSDLite configurations); anchors are fractions of the image; matching and mining run for
+the whole batch; anchors inside a crowd region are not negatives.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.ops import batched_nms
+from mmdet.models.dense_heads import SSDHead
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mixnet_dense.det.neck import INIT
+from mixnet_dense.det.targets import NEGATIVE, hardest_negatives, match, pad_boxes
+from mixnet_dense.registry import MODELS
+
+_TRAIN = dict(iou_threshold=0.5, crowd_iof=0.5, neg_pos_ratio=3, min_negatives=3)
+_TEST = dict(nms_pre=1000, score_thr=0.01, nms=dict(type="nms", iou_threshold=0.6), max_per_img=100)
+
+
+@MODELS.register_module()
+class SSDLiteHead(SSDHead):
+    """Two separable heads per map: 3x3 depthwise, batch norm, ReLU6, 1x1 with bias.
+
+    Args:
+        num_classes: without the background, which is the last of the softmax's slots.
+        in_channels: of each map.
+        anchor_generator: see `SSDLiteAnchorGenerator`.
+        bbox_coder: as in mmdet; variances 0.1 and 0.2 as in SSD.
+        norm_cfg, act_cfg, init_cfg: as in mmcv.
+        train_cfg: ``iou_threshold``, ``crowd_iof`` (see `targets.match`),
+            ``neg_pos_ratio`` and ``min_negatives`` hard negatives per image.
+        test_cfg: ``nms_pre`` candidates (anchor and class) per image before decoding,
+            ``score_thr``, ``nms``, ``max_per_img``.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: Sequence[int],
+        anchor_generator=dict(type="mixnet_dense.SSDLiteAnchorGenerator"),
+        bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_stds=(0.1, 0.1, 0.2, 0.2)),
+        norm_cfg=dict(type="BN"),
+        act_cfg=dict(type="ReLU6"),
+        train_cfg=None,
+        test_cfg=None,
+        init_cfg=INIT,
+    ):
+        super().__init__(
+            num_classes=num_classes,
+            in_channels=tuple(in_channels),
+            use_depthwise=True,
+            norm_cfg=norm_cfg,
+            act_cfg=act_cfg,
+            anchor_generator=anchor_generator,
+            bbox_coder=bbox_coder,
+            init_cfg=init_cfg,
+        )
+        self.train_cfg = _merge("train_cfg", _TRAIN, train_cfg)
+        self.test_cfg = _merge("test_cfg", _TEST, test_cfg)
+
+    def _flatten(self, maps: Sequence[Tensor], channels: int) -> Tensor:
+        """Maps (N, anchors * channels, H, W) to (N, A, channels) in anchor order."""
+        rows = [level.permute(0, 2, 3, 1).reshape(len(level), -1, channels) for level in maps]
+        return torch.cat(rows, 1).float()
+
+    def _anchors(self, maps: Sequence[Tensor], image_metas: Sequence[dict]) -> Tensor:
+        meta = image_metas[0]
+        image = meta.get("batch_input_shape") or meta["img_shape"]
+        sizes = [level.shape[-2:] for level in maps]
+        return self.prior_generator.anchors(sizes, image, maps[0].device)
+
+    def loss_by_feat(
+        self,
+        cls_scores,
+        bbox_preds,
+        batch_gt_instances,
+        batch_img_metas,
+        batch_gt_instances_ignore=None,
+    ) -> dict[str, Tensor]:
+        """Softmax and smooth L1 losses over the positives of the batch (SSD, equation 1).
+
+        Args:
+            cls_scores: maps (N, anchors * (num_classes + 1), H, W).
+            bbox_preds: maps (N, anchors * 4, H, W).
+            batch_gt_instances: ``bboxes`` (n, 4) in pixels and ``labels`` of each image.
+            batch_img_metas: with ``batch_input_shape``.
+            batch_gt_instances_ignore: crowd regions of each image.
+
+        Returns:
+            ``loss_cls`` and ``loss_bbox``, scalars divided by the number of positives
+            (an image without any counts as one).
+        """
+        scores = self._flatten(cls_scores, self.cls_out_channels)
+        deltas = self._flatten(bbox_preds, 4)
+        anchors = self._anchors(cls_scores, batch_img_metas)
+        crowds = batch_gt_instances_ignore or [
+            InstanceData(bboxes=anchors.new_zeros(0, 4)) for _ in batch_gt_instances
+        ]
+        boxes = pad_boxes(batch_gt_instances, anchors.device)
+        with torch.no_grad():
+            matched = match(
+                anchors,
+                boxes,
+                pad_boxes(crowds, anchors.device),
+                self.train_cfg["iou_threshold"],
+                self.train_cfg["crowd_iof"],
+            )
+        positive = matched >= 0
+        total = positive.sum(1).clamp(min=1).sum()
+        loss_cls = self._classification(scores, matched, boxes.labels)
+        image, anchor = positive.nonzero(as_tuple=True)
+        target = self.bbox_coder.encode(
+            anchors[anchor], boxes.corners[image, matched[image, anchor]]
+        )
+        loss_bbox = F.smooth_l1_loss(deltas[image, anchor], target, reduction="sum")
+        return dict(loss_cls=loss_cls / total, loss_bbox=loss_bbox / total)
+
+    def _classification(self, scores: Tensor, matched: Tensor, labels: Tensor) -> Tensor:
+        """Sum over positives and the hardest negatives of each image."""
+        target = torch.full_like(matched, self.num_classes)
+        if labels.shape[1]:
+            found = labels.gather(1, matched.clamp(min=0))
+            target = torch.where(matched >= 0, found, target)
+        loss = F.cross_entropy(scores.transpose(1, 2), target, reduction="none")
+        positive = matched >= 0
+        wanted = self.train_cfg["neg_pos_ratio"] * positive.sum(1)
+        wanted = wanted.clamp(min=self.train_cfg["min_negatives"])
+        hardest = hardest_negatives(loss, matched == NEGATIVE, wanted)
+        return (loss * positive).sum() + hardest.sum()
+
+    def predict_by_feat(
+        self,
+        cls_scores,
+        bbox_preds,
+        score_factors=None,
+        batch_img_metas=None,
+        cfg=None,
+        rescale=False,
+        with_nms=True,
+    ) -> list[InstanceData]:
+        """Boxes of each image by falling score.
+
+        Args:
+            cls_scores, bbox_preds: as in `loss_by_feat`.
+            batch_img_metas: with ``batch_input_shape``, ``img_shape`` and, to rescale,
+                ``scale_factor``.
+            cfg: replaces ``test_cfg``.
+            rescale: give boxes in pixels of the original image.
+            with_nms: False keeps overlapping boxes.
+
+        Returns:
+            `InstanceData` with ``bboxes`` (n, 4), ``scores`` (n,) in [0, 1], ``labels``.
+        """
+        cfg = _merge("cfg", _TEST, cfg) if cfg else self.test_cfg
+        anchors = self._anchors(cls_scores, batch_img_metas)
+        scores = self._flatten(cls_scores, self.cls_out_channels).softmax(-1)[..., :-1]
+        deltas = self._flatten(bbox_preds, 4)
+        count = min(cfg["nms_pre"], scores[0].numel())
+        best, places = scores.flatten(1).topk(count, 1)
+        labels = places % self.num_classes
+        places = places // self.num_classes
+        deltas = deltas.gather(1, places[..., None].expand(-1, -1, 4))
+        results = []
+        for index, meta in enumerate(batch_img_metas):
+            keep = best[index] > cfg["score_thr"]
+            boxes = self.bbox_coder.decode(
+                anchors[places[index][keep]], deltas[index][keep], max_shape=meta["img_shape"]
+            )
+            if rescale:
+                boxes = boxes / boxes.new_tensor(meta["scale_factor"]).repeat(2)
+            result = InstanceData(
+                bboxes=boxes, scores=best[index][keep], labels=labels[index][keep]
+            )
+            results.append(_suppress(result, cfg) if with_nms else result)
+        return results
+
+
+def _suppress(result: InstanceData, cfg) -> InstanceData:
+    """Non-maximum suppression within each class; at most ``max_per_img`` remain."""
+    if len(result):
+        _, kept = batched_nms(result.bboxes, result.scores, result.labels, cfg["nms"])
+        result = result[kept]
+    return result[: cfg["max_per_img"]]
+
+
+def _merge(name: str, defaults: dict, given) -> dict:
+    unknown = set(given or ()) - set(defaults)
+    if unknown:
+        raise ValueError(f"{name}: unknown {sorted(unknown)}, allowed are {sorted(defaults)}")
+    return {**defaults, **(given or {})}

@@ -1,0 +1,53 @@
+"""The four extra layers of SSDLite, on mmdet's SSDNeck.
+
+Paper: https://arxiv.org/abs/1801.04381, section 6.2; MobileNetV3, section 6.3.
+"""
+
+from collections.abc import Sequence
+
+from mmdet.models.necks import SSDNeck
+
+from mixnet_dense.registry import MODELS
+
+# Of the released SSDLite configurations, for every layer outside the backbone.
+INIT = [
+    dict(type="TruncNormal", layer="Conv2d", std=0.03),
+    dict(type="Constant", val=1, layer="_BatchNorm"),
+]
+
+
+@MODELS.register_module()
+class SSDLiteNeck(SSDNeck):
+    """C4 and C5 as they are, then extra maps at half the size each.
+
+    An extra layer is a 1x1 convolution to half its width, a 3x3 depthwise convolution
+    of stride 2 and a 1x1 convolution to its width, each with batch norm and ReLU6. At
+    320 x 320 the maps are 20, 10, 5, 3, 2 and 1 pixels wide.
+
+    Args:
+        in_channels: of C4 and C5.
+        extra_channels: width of each extra map. With a width multiplier the papers use
+            ``max(16, int(channels * width))``.
+        norm_cfg, act_cfg, init_cfg: as in mmcv.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        extra_channels: Sequence[int] = (512, 256, 256, 128),
+        norm_cfg=dict(type="BN"),
+        act_cfg=dict(type="ReLU6"),
+        init_cfg=INIT,
+    ):
+        extra = len(extra_channels)
+        super().__init__(
+            in_channels=tuple(in_channels),
+            out_channels=(*in_channels, *extra_channels),
+            level_strides=(2,) * extra,
+            level_paddings=(1,) * extra,
+            l2_norm_scale=None,
+            use_depthwise=True,
+            norm_cfg=norm_cfg,
+            act_cfg=act_cfg,
+            init_cfg=list(init_cfg),
+        )

@@ -1,0 +1,111 @@
+"""Matching, targets and hard negative mining of SSD for a whole batch at once.
+
+SSD: https://arxiv.org/abs/1512.02325, section 2.2. The rules are those of mmdet's
+MaxIoUAssigner with thresholds 0.5 and ``gt_max_assign_all=False``; no loop over images
+and no transfer from the device.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+NEGATIVE, IGNORED = -1, -2
+_CHUNK = 2**26  # overlaps held at a time: 256 MiB of float32
+
+
+class Boxes(NamedTuple):
+    """Boxes of a batch, padded to the longest image.
+
+    ``corners`` (N, G, 4) in pixels, ``labels`` (N, G), ``valid`` (N, G).
+    """
+
+    corners: Tensor
+    labels: Tensor
+    valid: Tensor
+
+
+def pad_boxes(instances: Sequence, device) -> Boxes:
+    """Collect ``bboxes`` (n, 4) and ``labels`` (n,) of each image into `Boxes`."""
+    counts = [len(instance.bboxes) for instance in instances]
+    longest = max(counts, default=0)
+    corners = torch.zeros(len(counts), longest, 4, device=device)
+    labels = torch.zeros(len(counts), longest, dtype=torch.long, device=device)
+    valid = torch.zeros(len(counts), longest, dtype=torch.bool, device=device)
+    for index, (instance, count) in enumerate(zip(instances, counts, strict=True)):
+        boxes = instance.bboxes
+        corners[index, :count] = getattr(boxes, "tensor", boxes)
+        valid[index, :count] = True
+        if "labels" in instance:
+            labels[index, :count] = instance.labels
+    return Boxes(corners, labels, valid)
+
+
+def overlaps(anchors: Tensor, boxes: Tensor, over_anchor: bool = False) -> Tensor:
+    """IoU of anchors (A, 4) with boxes (N, G, 4): (N, A, G).
+
+    ``over_anchor`` divides by the anchor's area in place of the union.
+    """
+    top_left = torch.maximum(anchors[None, :, None, :2], boxes[:, None, :, :2])
+    bottom_right = torch.minimum(anchors[None, :, None, 2:], boxes[:, None, :, 2:])
+    common = (bottom_right - top_left).clamp(min=0).prod(-1)
+    anchor_area = (anchors[:, 2:] - anchors[:, :2]).prod(-1)[None, :, None]
+    if over_anchor:
+        return common / anchor_area.clamp(min=1e-6)
+    box_area = (boxes[..., 2:] - boxes[..., :2]).prod(-1)[:, None]
+    return common / (anchor_area + box_area - common).clamp(min=1e-6)
+
+
+def match(
+    anchors: Tensor, boxes: Boxes, crowds: Boxes, threshold: float = 0.5, crowd_iof: float = 0.5
+) -> Tensor:
+    """The box each anchor stands for.
+
+    An anchor takes the box it overlaps most if their IoU reaches ``threshold``; every
+    box also takes the anchor it overlaps most (of two boxes after the same anchor the
+    later has it). Free anchors that lie in a crowd region by more than ``crowd_iof`` of
+    their area are ignored.
+
+    Returns:
+        (N, A) box index, `NEGATIVE` or `IGNORED`.
+    """
+    images, count = boxes.valid.shape
+    step = max(1, _CHUNK // max(1, len(anchors) * max(count, crowds.valid.shape[1])))
+    parts = [
+        _match(
+            anchors,
+            Boxes(*(field[start : start + step] for field in boxes)),
+            Boxes(*(field[start : start + step] for field in crowds)),
+            threshold,
+            crowd_iof,
+        )
+        for start in range(0, images, step)
+    ]
+    return torch.cat(parts)
+
+
+def _match(anchors, boxes: Boxes, crowds: Boxes, threshold: float, crowd_iof: float) -> Tensor:
+    images, count = boxes.valid.shape
+    matched = anchors.new_full((images, len(anchors)), NEGATIVE, dtype=torch.long)
+    if crowds.valid.shape[1]:
+        inside = overlaps(anchors, crowds.corners, over_anchor=True) > crowd_iof
+        matched[(inside & crowds.valid[:, None]).any(-1)] = IGNORED
+    if not count:
+        return matched
+    iou = overlaps(anchors, boxes.corners).masked_fill(~boxes.valid[:, None], -1.0)
+    best, which = iou.max(-1)
+    matched = torch.where(best >= threshold, which, matched)
+    # Each box's own best anchor; amax makes "the later box has it" independent of order.
+    indices = torch.arange(count, device=anchors.device).expand(images, count)
+    taken = torch.where(boxes.valid, indices, NEGATIVE)
+    forced = torch.full_like(matched, NEGATIVE)
+    forced = forced.scatter_reduce(1, iou.argmax(1), taken, "amax")
+    return torch.where(forced >= 0, forced, matched)
+
+
+def hardest_negatives(loss: Tensor, negative: Tensor, wanted: Tensor) -> Tensor:
+    """Sum of the ``wanted`` (N,) greatest losses (N, A) among ``negative`` (N, A): (N,)."""
+    ranked = loss.masked_fill(~negative, 0.0).sort(1, descending=True).values
+    places = torch.arange(loss.shape[1], device=loss.device)
+    return (ranked * (places < wanted[:, None])).sum(1)
