@@ -1,0 +1,1 @@
+"""Data sets: building the embedded sample, and reading what users bring."""

@@ -1,0 +1,105 @@
+"""Objects of the embedded sample: a coin or a paper sticker, ready to be put in a scene."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mixnet_dense.data.sample_materials import Coin, Digit, Materials
+
+# Dark and bright end of each metal's colour, BGR.
+_METALS = np.array(
+    [
+        [(18, 52, 82), (120, 208, 250)],  # gold
+        [(52, 50, 48), (236, 236, 232)],  # silver
+        [(20, 34, 74), (118, 158, 226)],  # copper
+        [(24, 44, 56), (122, 176, 196)],  # bronze
+        [(40, 54, 36), (150, 178, 148)],  # green patina
+    ],
+    dtype=np.float32,
+)
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """An object on its own: ``color`` (h, w, 3) uint8 BGR and ``alpha`` (h, w) uint8."""
+
+    category: str
+    source: str
+    color: np.ndarray
+    alpha: np.ndarray
+
+
+def draw_cutout(category: str, materials: Materials, rng: np.random.Generator) -> Cutout:
+    """Make one object of ``category`` from a random source object."""
+    if category == "coin":
+        return draw_coin(materials.coins[rng.integers(len(materials.coins))], rng)
+    digits = materials.digits[category]
+    return draw_sticker(digits[rng.integers(len(digits))], rng)
+
+
+def draw_coin(coin: Coin, rng: np.random.Generator) -> Cutout:
+    """Tint a grey coin with the colour of a metal, lit from one side."""
+    dark, bright = _METALS[rng.integers(len(_METALS))] * rng.uniform(0.88, 1.12, 3)
+    gray = coin.gray.astype(np.float32) / 255
+    # Keep the relief visible but nothing pitch-black: old photographs are very contrasty.
+    tone = (0.18 + 0.82 * gray) * _shading(gray.shape, 0.16, rng)
+    color = dark + (bright - dark) * tone[..., None]
+    # The museum's coins are 36 to 60 pixels wide: enlarge them once and sharpen.
+    color = cv2.resize(color, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    color += 0.8 * (color - cv2.GaussianBlur(color, (0, 0), 2.0))
+    alpha = cv2.resize(coin.alpha, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    return Cutout("coin", f"coin {coin.source_index}", _to_bytes(color), alpha)
+
+
+def draw_sticker(digit: Digit, rng: np.random.Generator) -> Cutout:
+    """Draw a handwritten digit as a die-cut sticker whose paper follows the ink."""
+    paper, ink = _paper_and_ink_colors(rng)
+    alpha = _paper_shape(digit, rng.uniform(7, 13))
+    tone = _shading(alpha.shape, 0.12, rng)
+    tone *= 1 + _grain(alpha.shape, rng.uniform(0.01, 0.05), rng)
+    cover = digit.ink[..., None].astype(np.float32) / 255
+    color = (paper + (ink - paper) * cover) * tone[..., None]
+    return Cutout(digit.name, f"digit {digit.source_index}", _to_bytes(color), alpha)
+
+
+def _paper_shape(digit: Digit, margin: float) -> np.ndarray:
+    """Return the sticker's alpha (INK_SIDE, INK_SIDE) uint8: ink grown by ``margin`` pixels."""
+    grown = np.clip((margin - digit.distance) * 255, 0, 255).astype(np.uint8)
+    contours, _ = cv2.findContours(
+        (grown > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    # Filling the outlines closes the hole of a zero, so that the sticker is one piece.
+    cv2.drawContours(grown, contours, -1, 255, cv2.FILLED)
+    return cv2.GaussianBlur(grown, (3, 3), 0)
+
+
+def _paper_and_ink_colors(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return two BGR colours (3,) float32 that contrast: dark on light or the reverse."""
+    hue, ink_hue = rng.uniform(0, 180, 2)
+    if rng.random() < 0.72:
+        paper = (hue, rng.uniform(5, 130), rng.uniform(205, 255))
+        ink = (ink_hue, rng.uniform(60, 255), rng.uniform(15, 85))
+    else:
+        paper = (hue, rng.uniform(90, 255), rng.uniform(40, 115))
+        ink = (ink_hue, rng.uniform(0, 70), rng.uniform(225, 255))
+    colors = cv2.cvtColor(np.array([[paper, ink]], np.uint8), cv2.COLOR_HSV2BGR)
+    return tuple(colors[0].astype(np.float32))
+
+
+def _shading(shape: tuple[int, int], strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Return (h, w) float32 around 1: light that falls off across the object."""
+    angle = rng.uniform(0, 2 * np.pi)
+    down = np.linspace(-1, 1, shape[0], dtype=np.float32)[:, None] * np.sin(angle)
+    right = np.linspace(-1, 1, shape[1], dtype=np.float32)[None, :] * np.cos(angle)
+    return (1 + strength * (down + right)).astype(np.float32)
+
+
+def _grain(shape: tuple[int, int], strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Return (h, w) float32 paper fibre noise with standard deviation near ``strength``."""
+    coarse = rng.standard_normal((shape[0] // 2, shape[1] // 2), dtype=np.float32) * strength
+    return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+
+
+def _to_bytes(color: np.ndarray) -> np.ndarray:
+    return np.clip(color, 0, 255).astype(np.uint8)
