@@ -1,0 +1,5 @@
+"""Hooks; importing this registers them."""
+
+from mixnet_dense.engine.progress import LiveProgressHook
+
+__all__ = ["LiveProgressHook"]

@@ -1,0 +1,183 @@
+"""From a config file and the command line to a runner, with bad input told in one line."""
+
+import ast
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from mixnet_dense.cli import InputError
+
+_SPLITS = ("train", "val", "test")
+
+
+def load_config(path: str, options: Sequence[str] = ()) -> Config:
+    """Read a config file and apply ``key=value`` options to it.
+
+    Args:
+        path: a Python config.
+        options: such as ``train_cfg.max_epochs=12`` or ``model.backbone.arch=m``.
+
+    Raises:
+        InputError: no such file, a file that is no config, or an option whose key path
+            the config does not have.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"config '{path}': no such file")
+    try:
+        config = Config.fromfile(path)
+    except (SyntaxError, NameError, KeyError, ValueError, OSError, ImportError) as error:
+        raise InputError(f"config '{path}': {_first_line(error)}") from error
+    changes = dict(_parse_option(option) for option in options)
+    for key in changes:
+        _check_key(config, key)
+    try:
+        config.merge_from_dict(changes)
+    except (TypeError, KeyError, AssertionError) as error:
+        raise InputError(f"--cfg-options: {_first_line(error)}") from error
+    return config
+
+
+def _parse_option(option: str) -> tuple[str, object]:
+    key, equals, text = option.partition("=")
+    if not equals or not key:
+        raise InputError(f"--cfg-options '{option}': must be key=value")
+    try:
+        return key, ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return key, {"true": True, "false": False, "none": None}.get(text.lower(), text)
+
+
+def _check_key(config: Config, key: str) -> None:
+    """A key's parents must exist: ``model.backbon.arch`` is a slip, not a new branch."""
+    node = config
+    *parents, _ = key.split(".")
+    for depth, name in enumerate(parents):
+        index = name.isdigit() and isinstance(node, (list, tuple)) and int(name) < len(node)
+        if not index and not (isinstance(node, (Config, dict)) and name in node):
+            known = sorted(node) if isinstance(node, (Config, dict)) else f"0 to {len(node) - 1}"
+            path = ".".join(parents[: depth + 1])
+            raise InputError(f"--cfg-options '{key}': there is no '{path}', known here: {known}")
+        node = node[int(name)] if index else node[name]
+
+
+def _first_line(error: BaseException) -> str:
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    lines = [line for line in str(text).splitlines() if line.strip()]
+    return lines[0].strip() if lines else type(error).__name__
+
+
+def datasets(config: Config, splits: Sequence[str] = _SPLITS) -> Iterator[ConfigDict]:
+    """The dataset configs of a config's loaders, wrappers such as RepeatDataset opened."""
+    for split in splits:
+        loader = config.get(f"{split}_dataloader")
+        dataset = loader.get("dataset") if loader else None
+        while dataset is not None and "dataset" in dataset:
+            dataset = dataset["dataset"]
+        if dataset is not None:
+            yield dataset
+
+
+def check_files(config: Config, splits: Sequence[str] = _SPLITS) -> None:
+    """Say what is missing before anything is built.
+
+    Raises:
+        InputError: an annotation file or image folder does not exist, or an annotation
+            file is not JSON with images, annotations and categories.
+    """
+    for dataset in datasets(config, splits):
+        root = Path(dataset.get("data_root") or "")
+        wanted = [dataset.get("ann_file"), *(dataset.get("data_prefix") or {}).values()]
+        for name in filter(None, wanted):
+            path = root / name
+            if not path.exists():
+                raise InputError(
+                    f"{path}: not there; put COCO 2017 (cocodataset.org) or your own data into "
+                    f"{root} as annotations/, train2017/ and val2017/, or run the embedded "
+                    "sample with: make demo"
+                )
+
+
+def work_dir(config: Config, given: str | None) -> str:
+    """Where logs and checkpoints go: as given, as the config says, or work_dirs/NAME."""
+    name = Path(config.filename or "unnamed").stem
+    folder = given or config.get("work_dir") or str(Path("work_dirs") / name)
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--work-dir {folder}: {error.strerror}") from error
+    return folder
+
+
+def build_runner(config: Config, loop: str) -> Runner:
+    """Build the model and the loop, ``'train'`` or ``'test'``, that is about to run.
+
+    Raises:
+        InputError: a name the registries do not know, an argument no module takes, or
+            annotations that do not fit the config.
+    """
+    try:
+        runner = Runner.from_cfg(config)
+        loops = [runner.train_loop, runner.val_loop] if loop == "train" else [runner.test_loop]
+    except InputError:
+        raise
+    except json.JSONDecodeError as error:
+        names = ", ".join(sorted({str(dataset.get("ann_file")) for dataset in datasets(config)}))
+        raise InputError(f"annotation file (one of {names}) is not JSON: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, OSError) as error:
+        raise InputError(f"config: {type(error).__name__}: {_first_line(error)}") from error
+    for built in filter(None, loops):
+        _check_classes(built.dataloader.dataset, runner)
+    return runner
+
+
+def _check_classes(dataset, runner: Runner) -> None:
+    """Class names must be those that the labels stand for.
+
+    mmdet numbers labels in the order of the annotation file, whatever the order or number
+    of ``classes``; where the two differ the names follow the file.
+    """
+    while hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+    if not hasattr(dataset, "coco"):
+        return
+    classes = tuple(dataset.metainfo["classes"])
+    in_file = tuple(row["name"] for row in dataset.coco.dataset["categories"])
+    found = tuple(name for name in in_file if name in classes)
+    if not found:
+        raise InputError(
+            f"{dataset.ann_file}: has the categories {_shorten(in_file)}, none of which is among "
+            f"the config's classes {_shorten(classes)}; set metainfo=dict(classes=(...)) in the "
+            "datasets and num_classes in the head"
+        )
+    head = getattr(runner.model, "module", runner.model).bbox_head
+    if len(found) > head.num_classes:
+        raise InputError(
+            f"{dataset.ann_file}: has {len(found)} classes, the head num_classes={head.num_classes}"
+        )
+    if found != classes:
+        print_log(f"{dataset.ann_file}: classes are {_shorten(found)}", "current", 30)
+        dataset._metainfo["classes"] = found
+
+
+def _shorten(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:6])
+    return shown if len(names) <= 6 else f"{shown}, … ({len(names)})"
+
+
+def latest_checkpoint(work_dir: str) -> str | None:
+    """The newest complete checkpoint of a folder, None if there is none.
+
+    A file cut short while it was written has no zip directory at its end and is passed
+    over, whatever mmengine's ``last_checkpoint`` file says.
+    """
+    found = []
+    for path in Path(work_dir).glob("*.pth"):
+        kind, _, number = path.stem.rpartition("_")
+        if kind in ("epoch", "iter") and number.isdigit() and zipfile.is_zipfile(path):
+            found.append((int(number), str(path)))
+    return max(found)[1] if found else None

@@ -1,0 +1,62 @@
+"""Training a config, with mmengine's runner."""
+
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mixnet_dense.cli import InputError
+from mixnet_dense.engine.progress import LiveProgressHook
+from mixnet_dense.engine.setup import build_runner, check_files, latest_checkpoint, work_dir
+
+
+def train(
+    config: Config,
+    folder: str | None = None,
+    *,
+    resume: str | None = None,
+    amp: bool = False,
+    launcher: str = "none",
+) -> None:
+    """Train and evaluate as the config says.
+
+    Args:
+        config: see `setup.load_config`.
+        folder: for logs and checkpoints; ``work_dirs/NAME`` by default.
+        resume: a checkpoint, or ``'auto'`` for the newest complete one of ``folder``.
+        amp: mixed precision (fp16 with loss scaling on a GPU, bf16 on a CPU).
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+
+    Raises:
+        InputError: see `setup.check_files` and `setup.build_runner`.
+    """
+    config.work_dir = work_dir(config, folder)
+    config.launcher = launcher
+    if amp:
+        _use_amp(config)
+    if resume:
+        found = latest_checkpoint(config.work_dir) if resume == "auto" else resume
+        if found and not Path(found).is_file():
+            raise InputError(f"--resume {found}: no such file")
+        config.resume, config.load_from = found is not None, found
+    check_files(config, ("train", "val"))
+    runner = build_runner(config, "train")
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        for hook in runner.hooks:
+            if isinstance(hook, LiveProgressHook):
+                hook.close(runner)
+        newest = latest_checkpoint(config.work_dir) or "nothing saved yet"
+        runner.logger.warning(f"interrupted; --resume goes on from {newest}")
+        raise
+
+
+def _use_amp(config: Config) -> None:
+    import torch
+
+    wrapper = config.optim_wrapper
+    wrapper.type = "AmpOptimWrapper"
+    if torch.cuda.is_available():
+        wrapper.setdefault("loss_scale", "dynamic")
+    else:
+        wrapper.setdefault("dtype", "bfloat16")

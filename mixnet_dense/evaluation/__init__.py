@@ -1,0 +1,1 @@
+"""Evaluation, prediction and the pictures of both."""

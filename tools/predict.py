@@ -1,0 +1,31 @@
+"""Draw detections: python tools/predict.py CONFIG CHECKPOINT IMAGES… --out DIR"""
+
+import argparse
+
+from mixnet_dense.cli import InputError, add_config_arguments, parse, run
+
+
+def parse_args(argv=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_config_arguments(parser)
+    parser.add_argument("checkpoint", help="weights of that config's model")
+    parser.add_argument("images", nargs="+", help="files, folders or globs")
+    parser.add_argument("--out", metavar="DIR", required=True, help="pictures, predictions.json")
+    parser.add_argument("--score", type=float, default=0.3, help="draw boxes from this score on")
+    args = parse(parser, argv)
+    if not 0 <= args.score <= 1:
+        raise InputError(f"--score {args.score}: must be between 0 and 1")
+    return args
+
+
+def main(args: argparse.Namespace) -> None:
+    from mixnet_dense.engine.setup import load_config
+    from mixnet_dense.evaluation.predict import find_images, predict
+
+    config = load_config(args.config, args.cfg_options)
+    rows = predict(config, args.checkpoint, find_images(args.images), args.out, args.score)
+    print(f"\n{len(rows)} detections in {args.out}/predictions.json, pictures beside it")
+
+
+if __name__ == "__main__":
+    run(lambda: main(parse_args()))

@@ -1,0 +1,32 @@
+"""Train a config: python tools/train.py configs/ssdlite_mixnet.py"""
+
+import argparse
+
+from mixnet_dense.cli import add_config_arguments, add_runner_arguments, parse, run
+
+
+def parse_args(argv=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_config_arguments(parser)
+    add_runner_arguments(parser)
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CKPT",
+        help="go on from CKPT, or from the newest complete checkpoint of the work dir",
+    )
+    parser.add_argument("--amp", action="store_true", help="mixed precision")
+    return parse(parser, argv)
+
+
+def main(args: argparse.Namespace) -> None:
+    from mixnet_dense.engine.setup import load_config
+    from mixnet_dense.engine.train import train
+
+    config = load_config(args.config, args.cfg_options)
+    train(config, args.work_dir, resume=args.resume, amp=args.amp, launcher=args.launcher)
+
+
+if __name__ == "__main__":
+    run(lambda: main(parse_args()))
