@@ -11,7 +11,7 @@ DEMO := work_dirs/demo
 demo: $(VENV)/ready
 	$(BIN) tools/prepare_data.py sample --out data/sample
 	$(BIN) tools/train.py configs/ssdlite_mixnet_sample.py --work-dir $(DEMO)
-	$(BIN) tools/test.py configs/ssdlite_mixnet_sample.py $(DEMO)/last.pth --work-dir $(DEMO) --report $(DEMO)/report
+	$(BIN) tools/test.py configs/ssdlite_mixnet_sample.py $(DEMO) --work-dir $(DEMO) --report $(DEMO)/report
 
 test: $(VENV)/ready
 	$(BIN) -m pytest -m "not slow"

@@ -31,13 +31,8 @@ STAMP_NAME = "sample.json"
 _MADE_BY = "mixnet_dense embedded sample"
 _PREVIEW_IMAGES = 12
 _MOST_IMAGES = 1_000_000  # file names have six digits
-_OWN_ENTRIES = {
-    *(f"{split}2017" for split in SPLITS),
-    "annotations",
-    "README.md",
-    "preview.jpg",
-    STAMP_NAME,
-}
+_FOLDERS = {split: f"{split}2017" for split in SPLITS}  # COCO's own names
+_OWN_ENTRIES = {*_FOLDERS.values(), "annotations", "README.md", "preview.jpg", STAMP_NAME}
 
 
 @dataclass(frozen=True)
@@ -143,7 +138,7 @@ def _exists_already(request: SampleRequest, out: Path, force: bool) -> bool:
 
 def _is_complete(request: SampleRequest, out: Path) -> bool:
     return all(
-        (out / "annotations" / f"instances_{split}2017.json").is_file()
+        (out / "annotations" / f"instances_{_FOLDERS[split]}.json").is_file()
         and sum(1 for _ in (out / _FOLDERS[split]).glob("*.jpg")) == getattr(request, split)
         for split in SPLITS
     )
@@ -194,7 +189,7 @@ def _write_split(
             annotations.append(annotation_record(len(annotations) + 1, index + 1, scene_object))
         progress.step()
     content = coco_header(split, request.seed) | {"images": images, "annotations": annotations}
-    _write_json(folder / "annotations" / f"instances_{split}2017.json", content)
+    _write_json(folder / "annotations" / f"instances_{_FOLDERS[split]}.json", content)
     return _count(images, annotations)
 
 

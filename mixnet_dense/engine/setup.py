@@ -2,7 +2,6 @@
 
 import ast
 import json
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -167,17 +166,3 @@ def _check_classes(dataset, runner: Runner) -> None:
 def _shorten(names: Sequence[str]) -> str:
     shown = ", ".join(names[:6])
     return shown if len(names) <= 6 else f"{shown}, … ({len(names)})"
-
-
-def latest_checkpoint(work_dir: str) -> str | None:
-    """The newest complete checkpoint of a folder, None if there is none.
-
-    A file cut short while it was written has no zip directory at its end and is passed
-    over, whatever mmengine's ``last_checkpoint`` file says.
-    """
-    found = []
-    for path in Path(work_dir).glob("*.pth"):
-        kind, _, number = path.stem.rpartition("_")
-        if kind in ("epoch", "iter") and number.isdigit() and zipfile.is_zipfile(path):
-            found.append((int(number), str(path)))
-    return max(found)[1] if found else None

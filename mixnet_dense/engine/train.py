@@ -5,8 +5,10 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mixnet_dense.cli import InputError
+from mixnet_dense.engine.memory import keep_freed_memory
 from mixnet_dense.engine.progress import LiveProgressHook
-from mixnet_dense.engine.setup import build_runner, check_files, latest_checkpoint, work_dir
+from mixnet_dense.engine.setup import build_runner, check_files, work_dir
+from mixnet_dense.weights.load import latest_checkpoint
 
 
 def train(
@@ -29,6 +31,7 @@ def train(
     Raises:
         InputError: see `setup.check_files` and `setup.build_runner`.
     """
+    keep_freed_memory()
     config.work_dir = work_dir(config, folder)
     config.launcher = launcher
     if amp:

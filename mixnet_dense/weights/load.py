@@ -1,6 +1,8 @@
 """Our own checkpoints into our own models, whole or not at all."""
 
+import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from torch import nn
 
@@ -13,7 +15,7 @@ def load_weights(model: nn.Module, path: str) -> dict:
 
     Args:
         model: as the config builds it.
-        path: the checkpoint.
+        path: the checkpoint, or a work dir for the newest complete one in it.
 
     Returns:
         The checkpoint's ``meta``: epoch, class names (``dataset_meta``).
@@ -22,6 +24,11 @@ def load_weights(model: nn.Module, path: str) -> dict:
         InputError: no such file, not a checkpoint, or one of another model: missing,
             unknown or misshapen keys are counted and the first is named.
     """
+    if Path(path).is_dir():
+        found = latest_checkpoint(path)
+        if found is None:
+            raise InputError(f"checkpoint '{path}': no complete epoch_N.pth or iter_N.pth there")
+        path = found
     checkpoint = load_file(path)
     if not isinstance(checkpoint, dict):
         raise InputError(f"checkpoint '{path}': holds a {type(checkpoint).__name__}, not weights")
@@ -49,3 +56,17 @@ def load_weights(model: nn.Module, path: str) -> dict:
 
 def _fault(kind: str, keys: Sequence[str]) -> str:
     return f"{len(keys)} keys {kind} (first: {keys[0]})" if keys else ""
+
+
+def latest_checkpoint(work_dir: str) -> str | None:
+    """The newest complete checkpoint of a folder, None if there is none.
+
+    A file cut short while it was written has no zip directory at its end and is passed
+    over, whatever mmengine's ``last_checkpoint`` file says.
+    """
+    found = []
+    for path in Path(work_dir).glob("*.pth"):
+        kind, _, number = path.stem.rpartition("_")
+        if kind in ("epoch", "iter") and number.isdigit() and zipfile.is_zipfile(path):
+            found.append((int(number), str(path)))
+    return max(found)[1] if found else None

@@ -1,0 +1,166 @@
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmcv.ops import batched_nms, nms
+from mmengine.logging import HistoryBuffer
+from mmengine.runner.checkpoint import CheckpointLoader
+
+import mixnet_dense.registry  # noqa: F401  guards checkpoint loading
+from mixnet_dense import compat
+from mixnet_dense.cli import InputError
+
+# Two boxes of 10 x 10 that share 10 x 8: IoU 80 / 120 = 2 / 3; the third lies apart.
+BOXES = torch.tensor([[0.0, 0, 10, 10], [0, 2, 10, 12], [20, 20, 30, 30]])
+
+
+@pytest.mark.parametrize(("threshold", "kept"), [(0.5, [1, 2]), (0.67, [1, 0, 2])])
+def test_nms_drops_what_overlaps_more_than_the_threshold(threshold, kept):
+    assert compat.nms(BOXES, torch.tensor([0.5, 0.9, 0.4]), threshold, 0).tolist() == kept
+
+
+def test_nms_keeps_an_overlap_equal_to_the_threshold():
+    boxes = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 2]])  # IoU exactly 8 / 16
+    assert compat.nms(boxes, torch.tensor([0.9, 0.8]), 0.5, 0).tolist() == [0, 1]
+    assert compat.nms(boxes, torch.tensor([0.9, 0.8]), 0.49, 0).tolist() == [0]
+
+
+def test_nms_offset_counts_the_last_pixel():
+    boxes = torch.tensor([[0.0, 0, 9, 9], [0, 5, 9, 14]])
+    # offset 0: 9 x 4 of 81 + 81 - 36, 0.286; offset 1: 10 x 5 of 100 + 100 - 50, 0.333
+    scores = torch.tensor([0.9, 0.8])
+    assert compat.nms(boxes, scores, 0.3, 0).tolist() == [0, 1]
+    assert compat.nms(boxes, scores, 0.3, 1).tolist() == [0]
+
+
+def test_nms_orders_equal_scores_as_given():
+    boxes = torch.cat([BOXES[2:] + 50 * i for i in range(4)])
+    assert compat.nms(boxes, torch.full((4,), 0.5), 0.5, 0).tolist() == [0, 1, 2, 3]
+
+
+def test_nms_of_nothing_and_of_boxes_without_area():
+    assert compat.nms(torch.zeros(0, 4), torch.zeros(0), 0.5, 0).shape == (0,)
+    assert compat.nms(torch.zeros(2, 4), torch.tensor([0.1, 0.2]), 0.5, 0).tolist() == [1, 0]
+
+
+def greedy(boxes, scores, threshold):
+    """The definition, one pair at a time."""
+    kept = []
+    for index in sorted(range(len(boxes)), key=lambda i: -scores[i]):
+        x1, y1, x2, y2 = boxes[index]
+        for other in kept:
+            a1, b1, a2, b2 = boxes[other]
+            common = max(0.0, min(x2, a2) - max(x1, a1)) * max(0.0, min(y2, b2) - max(y1, b1))
+            union = (x2 - x1) * (y2 - y1) + (a2 - a1) * (b2 - b1) - common
+            if common / union > threshold:
+                break
+        else:
+            kept.append(index)
+    return kept
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.6])
+def test_mmcv_nms_and_batched_nms_follow_the_definition(threshold):
+    rng = torch.Generator().manual_seed(0)
+    corner, size = torch.rand(200, 2, generator=rng) * 50, torch.rand(200, 2, generator=rng) * 30
+    boxes = torch.cat([corner, corner + size + 1], 1)
+    scores, classes = torch.rand(200, generator=rng), torch.arange(200) % 3
+    _, found = nms(boxes, scores, threshold)
+    assert found.tolist() == greedy(boxes.tolist(), scores.tolist(), threshold)
+    dets, found = batched_nms(boxes, scores, classes, dict(type="nms", iou_threshold=threshold))
+    expected = []
+    for label in range(3):
+        mine = (classes == label).nonzero()[:, 0]
+        local = greedy(boxes[mine].tolist(), scores[mine].tolist(), threshold)
+        expected += mine[local].tolist()
+    assert sorted(found.tolist()) == sorted(expected)
+    assert dets[:, 4].tolist() == sorted(dets[:, 4].tolist(), reverse=True)
+
+
+def test_numpy_boxes_come_back_as_numpy():
+    dets, kept = nms(BOXES.numpy(), np.array([0.5, 0.9, 0.4], np.float32), 0.5)
+    assert isinstance(dets, np.ndarray) and kept.tolist() == [1, 2]
+
+
+def test_stand_in_says_what_is_missing():
+    stand_in = compat._StandIn()
+    with pytest.raises(RuntimeError, match="'roi_align_forward' needs a compiled mmcv"):
+        stand_in.roi_align_forward(None)
+    assert not hasattr(stand_in, "__path__")
+
+
+def test_package_imports_without_the_hosts(tmp_path):
+    for name in ("mmdet", "mmseg"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('imported')")
+    code = (
+        "import sys, mixnet_dense; from mixnet_dense.backbones import MixNet; "
+        "assert 'mmdet' not in sys.modules and 'mmseg' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(tmp_path)})
+
+
+class Bomb:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_checkpoint_that_would_run_code_is_refused(tmp_path):
+    target = tmp_path / "created"
+    torch.save({"state_dict": {}, "x": Bomb(str(target))}, tmp_path / "bomb.pth")
+    for load in (compat.load_file, CheckpointLoader.load_checkpoint):
+        with pytest.raises(InputError, match="could run code.*--trust-checkpoint"):
+            load(str(tmp_path / "bomb.pth"))
+    assert not target.exists()
+
+
+def test_getattr_is_allowed_for_log_buffers_only(tmp_path):
+    class Reach:
+        def __reduce__(self):
+            return getattr, (torch, "save")
+
+    torch.save({"x": Reach()}, tmp_path / "reach.pth")
+    with pytest.raises(InputError):
+        compat.load_file(str(tmp_path / "reach.pth"))
+
+
+def test_broken_files_are_named(tmp_path):
+    (tmp_path / "text.pth").write_text("not a checkpoint")
+    torch.save({"state_dict": {"a": torch.zeros(1000)}}, tmp_path / "whole.pth")
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:2000])
+    (tmp_path / "pickle.pth").write_bytes(pickle.dumps({"a": 1}))
+    for name in ("text", "cut"):
+        with pytest.raises(InputError, match=f"{name}.pth"):
+            compat.load_file(str(tmp_path / f"{name}.pth"))
+    with pytest.raises(InputError, match="no such file"):
+        compat.load_file(str(tmp_path / "absent.pth"))
+    with pytest.raises(InputError, match="no such file"):
+        CheckpointLoader.load_checkpoint(str(tmp_path / "absent.pth"))
+
+
+def test_mmengines_own_values_load_and_config_text_is_dropped(tmp_path):
+    buffer = HistoryBuffer([1.0, 3.0], [1, 1])
+    content = {
+        "state_dict": {"a": torch.ones(2)},
+        "message_hub": {"loss": buffer, "lr": np.float64(0.1)},
+        "meta": {"epoch": 3, "config": "raise SystemExit"},
+    }
+    torch.save(content, tmp_path / "own.pth")
+    loaded = CheckpointLoader.load_checkpoint(str(tmp_path / "own.pth"))
+    assert loaded["message_hub"]["loss"].mean() == 2
+    assert loaded["meta"] == {"epoch": 3}  # mmengine would execute the config on resume
+    assert torch.equal(loaded["state_dict"]["a"], torch.ones(2))
+
+
+def test_trusted_checkpoints_load_anything(tmp_path, monkeypatch):
+    monkeypatch.setattr(compat, "_trusted", False)
+    torch.save({"when": __import__("datetime").date(2020, 1, 1)}, tmp_path / "date.pth")
+    with pytest.raises(InputError):
+        compat.load_file(str(tmp_path / "date.pth"))
+    compat.trust_checkpoints()
+    assert compat.load_file(str(tmp_path / "date.pth"))["when"].year == 2020

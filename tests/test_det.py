@@ -1,0 +1,260 @@
+import math
+
+import pytest
+import torch
+from mmdet.models.dense_heads import SSDHead
+from mmdet.models.task_modules.assigners import MaxIoUAssigner
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+
+from mixnet_dense.backbones import MixNet
+from mixnet_dense.det import SSDLiteAnchorGenerator, SSDLiteHead, SSDLiteNeck
+from mixnet_dense.det.targets import (
+    IGNORED,
+    NEGATIVE,
+    hardest_negatives,
+    match,
+    overlaps,
+    pad_boxes,
+)
+
+MAPS = [(20, 20), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1)]
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    init_default_scope("mmdet")
+
+
+def instances(boxes=(), labels=()):
+    boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+    return InstanceData(bboxes=boxes, labels=torch.tensor(labels, dtype=torch.long))
+
+
+def test_anchor_counts_of_the_papers_and_of_torchvision():
+    # 400 * 3 + (100 + 25 + 9 + 4 + 1) * 6
+    assert SSDLiteAnchorGenerator().anchors(MAPS, (320, 320)).shape == (2034, 4)
+    # 539 places with 6 each
+    six = SSDLiteAnchorGenerator(first_level=6, clip=True)
+    assert six.anchors(MAPS, (320, 320)).shape == (3234, 4)
+    with pytest.raises(ValueError, match="must be 3 or 6"):
+        SSDLiteAnchorGenerator(first_level=4)
+
+
+def test_anchor_shapes_worked_by_hand():
+    anchors = SSDLiteAnchorGenerator().anchors(MAPS, (320, 320))
+    # first place of C4: centre 8, 8; side 0.1 * 320; then 0.2 * 320 at ratio 2 and 1 / 2
+    long, short = 64 * math.sqrt(2) / 2, 64 / math.sqrt(2) / 2
+    expected = [
+        [8 - 16, 8 - 16, 8 + 16, 8 + 16],
+        [8 - long, 8 - short, 8 + long, 8 + short],
+        [8 - short, 8 - long, 8 + short, 8 + long],
+    ]
+    torch.testing.assert_close(anchors[:3], torch.tensor(expected))
+    # C5: scale 0.2 + 0.75 / 5 = 0.35, then sqrt(0.35 * 0.5), centre 16, 16
+    half = 0.35 * 320 / 2
+    torch.testing.assert_close(
+        anchors[1200], torch.tensor([16 - half, 16 - half] + [16 + half] * 2)
+    )
+    half = math.sqrt(0.35 * 0.5) * 160
+    torch.testing.assert_close(
+        anchors[1201], torch.tensor([16 - half, 16 - half] + [16 + half] * 2)
+    )
+
+
+def test_anchors_follow_the_image():
+    generator = SSDLiteAnchorGenerator()
+    small = generator.anchors(MAPS, (320, 320))
+    large = generator.anchors(MAPS, (640, 320))
+    torch.testing.assert_close(large, small * torch.tensor([1.0, 2, 1, 2]))
+
+
+def test_neck_maps_and_halves():
+    neck = SSDLiteNeck((672, 480))
+    maps = neck((torch.zeros(2, 672, 20, 20), torch.zeros(2, 480, 10, 10)))
+    assert [tuple(m.shape[1:]) for m in maps[2:]] == [
+        (512, 5, 5), (256, 3, 3), (256, 2, 2), (128, 1, 1),
+    ]  # fmt: skip
+    scaled = SSDLiteNeck((96, 448), extra_channels=(179, 89, 89, 44))  # width 0.35
+    assert [layer[0].out_channels for layer in scaled.extra_layers] == [89, 44, 44, 22]
+
+
+def test_match_takes_the_best_box_and_every_box_its_best_anchor():
+    anchors = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 4], [50, 50, 60, 60], [80, 80, 90, 90]])
+    boxes = pad_boxes([instances([[0, 0, 10, 9], [50, 50, 60, 54]], [0, 1])], "cpu")
+    none = pad_boxes([instances()], "cpu")
+    # anchor 0: IoU 0.9; anchor 1: 40 / 90; anchor 2: 0.4 < 0.5 but box 1's best
+    assert match(anchors, boxes, none).tolist() == [[0, NEGATIVE, 1, NEGATIVE]]
+
+
+def test_crowds_are_ignored_unless_positive():
+    anchors = torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30], [40, 0, 50, 10]])
+    boxes = pad_boxes([instances([[0, 0, 10, 10]], [0])], "cpu")
+    crowds = pad_boxes([instances([[0, 0, 32, 32]])], "cpu")
+    assert match(anchors, boxes, crowds).tolist() == [[0, IGNORED, NEGATIVE]]
+
+
+def test_images_without_boxes_beside_images_with():
+    anchors = torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30]])
+    batch = [instances(), instances([[0, 0, 10, 10]], [2])]
+    none = pad_boxes([instances(), instances()], "cpu")
+    found = match(anchors, pad_boxes(batch, "cpu"), none)
+    assert found.tolist() == [[NEGATIVE, NEGATIVE], [0, NEGATIVE]]
+
+
+def random_batch(images=8, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    batch = []
+    for index in range(images):
+        count = (index * 3) % 8 + 1
+        corner = torch.rand(count, 2, generator=rng) * 220
+        size = torch.rand(count, 2, generator=rng) * 90 + 8
+        labels = torch.randint(0, 5, (count,), generator=rng)
+        batch.append(InstanceData(bboxes=torch.cat([corner, corner + size], 1), labels=labels))
+    return batch
+
+
+def test_match_equals_mmdets_assigner(monkeypatch):
+    monkeypatch.setattr("mixnet_dense.det.targets._CHUNK", 2034 * 8 * 3)  # 3 images at a time
+    anchors = SSDLiteAnchorGenerator().anchors(MAPS, (320, 320))
+    assigner = MaxIoUAssigner(0.5, 0.5, min_pos_iou=0.0, gt_max_assign_all=False)
+    batch = random_batch()
+    empty = pad_boxes([instances() for _ in batch], "cpu")
+    found = match(anchors, pad_boxes(batch, "cpu"), empty)
+    for row, item in zip(found, batch, strict=True):
+        expected = assigner.assign(InstanceData(priors=anchors), item).gt_inds - 1
+        assert torch.equal(row, expected)
+
+
+def test_overlaps_worked_by_hand():
+    anchors = torch.tensor([[0.0, 0, 10, 10]])
+    boxes = torch.tensor([[[5.0, 0, 15, 10], [20, 20, 21, 21]]])
+    torch.testing.assert_close(overlaps(anchors, boxes)[0, 0], torch.tensor([1 / 3, 0.0]))
+    inside = overlaps(anchors, boxes, over_anchor=True)[0, 0]
+    torch.testing.assert_close(inside, torch.tensor([0.5, 0.0]))
+
+
+def test_hardest_negatives_are_summed():
+    loss = torch.tensor([[4.0, 1, 3, 2], [1, 2, 3, 4]])
+    negative = torch.tensor([[False, True, True, True], [True, True, True, True]])
+    assert hardest_negatives(loss, negative, torch.tensor([2, 9])).tolist() == [5, 10]
+
+
+def head_and_maps(images=8, classes=5):
+    torch.manual_seed(0)
+    channels = (16, 24, 8, 8, 8, 8)
+    head = SSDLiteHead(classes, channels)
+    features = [torch.randn(images, c, *size) for c, size in zip(channels, MAPS, strict=True)]
+    metas = [
+        dict(img_shape=(320, 320), batch_input_shape=(320, 320), scale_factor=(2.0, 4.0))
+    ] * images
+    return head, features, metas
+
+
+def test_loss_equals_mmdets_where_that_is_right():
+    head, features, metas = head_and_maps()
+    batch = random_batch()
+    outputs = head(features)
+    losses = head.loss_by_feat(*outputs, batch, metas)
+
+    anchors = SSDLiteAnchorGenerator().anchors(MAPS, (320, 320))
+
+    class Anchors(SSDLiteAnchorGenerator):
+        def grid_priors(self, sizes, device):
+            counts = [h * w * n for (h, w), n in zip(MAPS, self.num_base_priors, strict=True)]
+            return list(anchors.split(counts))
+
+        def valid_flags(self, sizes, pad_shape, device):
+            return [torch.ones(len(level), dtype=bool) for level in self.grid_priors(sizes, device)]
+
+    assigner = dict(
+        type="MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.0,
+        ignore_iof_thr=-1, gt_max_assign_all=False,
+    )  # fmt: skip
+    theirs = SSDHead(
+        num_classes=5,
+        in_channels=head.in_channels,
+        use_depthwise=True,
+        norm_cfg=dict(type="BN"),
+        act_cfg=dict(type="ReLU6"),
+        anchor_generator=dict(type="SSDAnchorGenerator", scale_major=False, input_size=320,
+                              strides=[16, 32, 64, 107, 160, 320], ratios=[[2]] + [[2, 3]] * 5,
+                              min_sizes=[32] * 6, max_sizes=[64] * 6),
+        bbox_coder=head.bbox_coder and dict(
+            type="DeltaXYWHBBoxCoder", target_stds=(0.1, 0.1, 0.2, 0.2)
+        ),
+        train_cfg=dict(
+            assigner=assigner, sampler=dict(type="PseudoSampler"), smoothl1_beta=1.0,
+            allowed_border=-1, pos_weight=-1, neg_pos_ratio=3, debug=False,
+        ),
+    )  # fmt: skip
+    theirs.prior_generator = Anchors()
+    theirs.num_base_priors = theirs.prior_generator.num_base_priors
+    padded = [dict(meta, pad_shape=(320, 320)) for meta in metas]
+    expected = theirs.loss_by_feat(*outputs, batch, padded)
+    torch.testing.assert_close(losses["loss_cls"], sum(expected["loss_cls"]).squeeze())
+    torch.testing.assert_close(losses["loss_bbox"], sum(expected["loss_bbox"]))
+
+
+def test_image_without_positives_has_a_classification_loss():
+    head, features, metas = head_and_maps(images=2)
+    losses = head.loss_by_feat(*head(features), [instances(), instances()], metas)
+    assert losses["loss_cls"] > 0 and math.isfinite(losses["loss_cls"])
+    assert losses["loss_bbox"] == 0
+    sum(losses.values()).backward()
+    weight = head.cls_convs[0][-1].weight
+    assert weight.grad.abs().sum() > 0
+    assert all(p.grad is not None for p in head.parameters())
+
+
+def test_loss_worked_by_hand():
+    head, features, metas = head_and_maps(images=1)
+    scores = [torch.zeros_like(s) for s in head(features)[0]]
+    deltas = [torch.zeros_like(d) for d in head(features)[1]]
+    anchors = SSDLiteAnchorGenerator().anchors(MAPS, (320, 320))
+    losses = head.loss_by_feat(scores, deltas, [instances(anchors[-6:-5].tolist(), [3])], metas)
+    positives = (overlaps(anchors, anchors[None, -6:-5]) >= 0.5).sum()
+    # every softmax is 1 / 6: each positive and three negatives for it cost ln 6
+    torch.testing.assert_close(losses["loss_cls"], torch.tensor(4 * math.log(6)))
+    assert positives > 1
+
+
+def test_predictions_are_decoded_suppressed_and_rescaled():
+    head, features, metas = head_and_maps(images=1)
+    scores = [torch.zeros_like(s) for s in head(features)[0]]
+    deltas = [torch.zeros_like(d) for d in head(features)[1]]
+    scores[5][0, 2] = 5.0  # the last map's first anchor, class 2
+    found = head.predict_by_feat(
+        scores, deltas, batch_img_metas=metas, cfg=dict(score_thr=0.5), rescale=True
+    )
+    assert found[0].labels.tolist() == [2]
+    # softmax of (5, 0, 0, 0, 0, 0)
+    assert found[0].scores.item() == pytest.approx(math.exp(5) / (math.exp(5) + 5))
+    # a centred square of 0.95 * 320 pixels, divided by the scale factors 2 and 4
+    edges = [160 - 152, 160 + 152]
+    expected = [edges[0] / 2, edges[0] / 4, edges[1] / 2, edges[1] / 4]
+    assert found[0].bboxes[0].tolist() == pytest.approx(expected)
+
+
+def test_predictions_obey_their_limits():
+    head, features, metas = head_and_maps(images=2)
+    outputs = head.eval()(features)
+    found = head.predict_by_feat(*outputs, batch_img_metas=metas, cfg=dict(max_per_img=7))
+    assert [len(item) for item in found] == [7, 7]
+    nothing = head.predict_by_feat(*outputs, batch_img_metas=metas, cfg=dict(score_thr=1.0))
+    assert [len(item) for item in nothing] == [0, 0]
+    with pytest.raises(ValueError, match="unknown.*max_per_image.*allowed"):
+        head.predict_by_feat(*outputs, batch_img_metas=metas, cfg=dict(max_per_image=7))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (33, 65), (320, 320)])
+def test_whole_detector_at_any_size(shape):
+    backbone = MixNet("s", width=0.35)
+    channels = tuple(backbone.taps[name].channels for name in backbone.out_taps)
+    neck = SSDLiteNeck(channels)
+    head = SSDLiteHead(3, (*channels, 512, 256, 256, 128))
+    metas = [dict(img_shape=shape, batch_input_shape=shape)] * 2
+    for module in (backbone, neck, head):
+        module.eval()
+    outputs = head(neck(backbone(torch.zeros(2, 3, *shape))))
+    assert len(head.predict_by_feat(*outputs, batch_img_metas=metas)) == 2
