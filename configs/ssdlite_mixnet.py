@@ -32,3 +32,4 @@ model = dict(
         norm_cfg=dict(type="BN", eps=0.001, momentum=0.03),
     ),
 )
+default_hooks = dict(checkpoint=dict(save_best="coco/bbox_mAP"))

@@ -25,3 +25,10 @@ MODELS = root.Registry(
 )
 TASK_UTILS = root.Registry("task util", parent=root.TASK_UTILS, scope=_SCOPE, locations=_DETECTION)
 HOOKS = root.Registry("hook", parent=root.HOOKS, scope=_SCOPE, locations=["mixnet_dense.engine"])
+OPTIM_WRAPPERS = root.Registry(
+    "optim wrapper",
+    parent=root.OPTIM_WRAPPERS,
+    scope=_SCOPE,
+    locations=["mixnet_dense.engine"],
+)
+DATASETS = root.Registry("dataset", parent=root.DATASETS, scope=_SCOPE, locations=_DETECTION)

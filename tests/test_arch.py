@@ -1,6 +1,6 @@
 import pytest
 
-from mixnet_dense.backbones import arch
+from mixnet_dense.backbones import arch, tables
 
 
 def outputs(network):
@@ -18,13 +18,13 @@ def test_round8(value, rounded):
 
 
 def test_mixnet_l_is_mixnet_m_scaled():
-    assert outputs(arch.MIXNET["m"]) == [24, 32, 40, 80, 120, 200]
-    assert outputs(arch.MIXNET["l"]) == [32, 40, 56, 104, 160, 264]
-    assert arch.MIXNET["l"].last == 1536  # never scaled
+    assert outputs(tables.MIXNET["m"]) == [24, 32, 40, 80, 120, 200]
+    assert outputs(tables.MIXNET["l"]) == [32, 40, 56, 104, 160, 264]
+    assert tables.MIXNET["l"].last == 1536  # never scaled
 
 
 def test_scaled_expansion_follows_the_actual_input():
-    half = arch.scale(arch.MIXNET["s"], 0.5)
+    half = arch.scale(tables.MIXNET["s"], 0.5)
     # stem 8; outputs round8 of 8, 12, 12, 20, ...: 8, 16, 16, 24
     assert half.stem == 8
     assert [block.out_channels for block in half.blocks[:4]] == [8, 16, 16, 24]
@@ -32,7 +32,7 @@ def test_scaled_expansion_follows_the_actual_input():
 
 
 def test_squeeze_is_of_the_block_input():
-    network = arch.MIXNET["s"]
+    network = tables.MIXNET["s"]
     # block 3: 24 inputs times 0.5; block 7: 40 inputs times 0.25
     assert arch.squeeze_channels(network, network.blocks[3]) == 12
     assert arch.squeeze_channels(network, network.blocks[7]) == 10
@@ -40,7 +40,7 @@ def test_squeeze_is_of_the_block_input():
 
 
 def test_kernels_of_all_blocks_or_of_one():
-    network = arch.MIXNET["s"]
+    network = tables.MIXNET["s"]
     everywhere = arch.with_kernels(network, (3, 5))
     assert {block.kernels for block in everywhere.blocks} == {(3, 5)}
     one = arch.with_kernels(network, {2: (9,)})
@@ -50,7 +50,7 @@ def test_kernels_of_all_blocks_or_of_one():
 
 
 def test_halved_tail_keeps_c4():
-    network = arch.halve_tail(arch.MIXNET["s"])
+    network = arch.halve_tail(tables.MIXNET["s"])
     first = arch.last_at_stride(network, 16) + 1
     assert network.blocks[first].expansion == 720  # C4
     assert [block.out_channels for block in network.blocks[first:]] == [100, 100, 100]
@@ -61,4 +61,4 @@ def test_halved_tail_keeps_c4():
 @pytest.mark.parametrize("width", [0, -1.0])
 def test_width_must_be_positive(width):
     with pytest.raises(ValueError, match="must be a positive number"):
-        arch.scale(arch.MIXNET["s"], width)
+        arch.scale(tables.MIXNET["s"], width)

@@ -74,7 +74,6 @@ def test_output_stride_changes_no_parameter(arch):
         (dict(out_taps=("c6",)), "out_taps='c6': must be one of 'c2'"),
         (dict(output_stride=4), "output_stride=4: must be one of 32, 16, 8"),
         (dict(reduced_tail="half"), "reduced_tail='half'"),
-        (dict(reduced_tail="segmentation"), "not defined for MixNet-S"),
         (dict(padding="valid"), "must be one of 'symmetric', 'same'"),
         (dict(frozen_stages=6), "frozen_stages=6"),
         (dict(act="Relu"), "act='Relu': must be an activation"),

@@ -1,12 +1,9 @@
-"""The papers' networks as tables, and pure functions over them.
+"""What a network's table is made of, and pure functions from table to table.
 
-A `Network` is a stem, a tuple of `Block` rows in the order and units of the paper,
-and a last 1x1 convolution. `build_table` looks a network up and applies, in this
-order, the tail reduction, the kernel swap and the width multiplier. Nothing here
-imports torch.
-
-MixNet: https://arxiv.org/abs/1907.09595, figure 8; the grouped 1x1 convolutions,
-squeeze ratios and activations are those of the authors' released code.
+A `Network` is a stem, a tuple of `Block` rows in the order and units of the paper, and
+a last 1x1 convolution. A tail reduction and a kernel swap act on the paper's own
+numbers; `scale` comes last and gives the channels that are built. The tables themselves
+are in `tables`. Nothing here imports torch.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,6 +25,8 @@ class Block:
         squeeze: squeeze-and-excitation ratio, 0 for none (of what: `Network.squeeze_of`).
         act: activation after the expansion, the depthwise and inside the squeeze.
         expand_groups, project_groups: groups of the two 1x1 convolutions.
+        project_act: activation of the projection; None is linear. A block that has one
+            (MobileNetV1) has no residual.
     """
 
     in_channels: int
@@ -39,26 +38,65 @@ class Block:
     act: str = "ReLU"
     expand_groups: int = 1
     project_groups: int = 1
+    project_act: str | None = None
+
+    @property
+    def expands(self) -> bool:
+        """Whether there is an expansion convolution."""
+        return self.expansion != self.in_channels
 
     @property
     def residual(self) -> bool:
-        return self.stride == 1 and self.in_channels == self.out_channels
+        same = self.stride == 1 and self.in_channels == self.out_channels
+        return same and self.project_act is None
+
+
+def round8(value: float) -> int:
+    """Nearest multiple of 8, at least 8, never below 90 % of ``value``."""
+    rounded = max(8, int(value + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * value else rounded
+
+
+def truncate(value: float) -> int:
+    """``int(value)``, at least 1."""
+    return max(1, int(value))
+
+
+def fixed(last: int, width: float) -> int:
+    """The last convolution is not scaled."""
+    return last
+
+
+def scaled(last: int, width: float) -> int:
+    """The last convolution is scaled like any other."""
+    return round8(last * width)
+
+
+def scaled_up(last: int, width: float) -> int:
+    """The last convolution is scaled up, never down."""
+    return max(last, round8(last * width))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A whole backbone.
+    """A whole backbone, and what the classification network adds to it.
 
     Attributes:
         name: as printed in messages.
         stem: channels of the 3x3 stride-2 first convolution.
         blocks: the rows.
-        last: channels of the last 1x1 convolution.
+        last: channels of the last 1x1 convolution, 0 for none (MobileNetV1).
         stem_act, last_act: their activations.
         squeeze_of: ``'input'`` or ``'expansion'``, what squeeze ratios refer to.
+        squeeze_act: activation inside the squeeze; None is the row's own.
         gate: activation of the squeeze-and-excitation gate.
+        round_channels: of the stem and the block outputs, after the width multiplier.
+        round_squeeze: of the squeeze's bottleneck.
         scale_last: ``(last, width) -> channels``.
-        dropout: before the classifier of the classification network.
+        segmentation_halves_c4: whether the segmentation tail halves the expansion of its
+            first block too (MobileNetV3) or leaves it (MobileNetV2).
+        hidden: width of the layer between pooling and classifier, 0 for none.
+        dropout: before the classifier.
     """
 
     name: str
@@ -68,15 +106,15 @@ class Network:
     stem_act: str = "ReLU"
     last_act: str = "ReLU"
     squeeze_of: str = "input"
+    squeeze_act: str | None = None
     gate: str = "Sigmoid"
-    scale_last: Callable[[int, float], int] = lambda last, width: last
+    round_channels: Callable[[float], int] = round8
+    round_squeeze: Callable[[float], int] = truncate
+    scale_last: Callable[[int, float], int] = fixed
+    segmentation_halves_c4: bool = False
+    hidden: int = 0
+    hidden_act: str = "HSwish"
     dropout: float = 0.2
-
-
-def round8(value: float) -> int:
-    """Nearest multiple of 8, at least 8, never below 90 % of ``value``."""
-    rounded = max(8, int(value + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * value else rounded
 
 
 def squeeze_channels(network: Network, block: Block) -> int:
@@ -84,31 +122,31 @@ def squeeze_channels(network: Network, block: Block) -> int:
     if not block.squeeze:
         return 0
     base = block.in_channels if network.squeeze_of == "input" else block.expansion
-    return max(1, int(base * block.squeeze))
+    return network.round_squeeze(base * block.squeeze)
 
 
 def scale(network: Network, width: float) -> Network:
     """Apply the width multiplier.
 
-    Block outputs and the stem are rounded with `round8`; an expansion is the actual
-    input times the paper's ratio, rounded the same way.
+    The stem and block outputs are rounded by ``network.round_channels``; an expansion is
+    the actual input times the paper's ratio, rounded by `round8`.
 
     Raises:
         ValueError: ``width`` is not positive.
     """
     if not width > 0:
         raise ValueError(f"width={width!r}: must be a positive number, such as 0.5, 1.0 or 1.4")
-    channels = stem = round8(network.stem * width)
+    channels = stem = network.round_channels(network.stem * width)
     blocks = []
     for block in network.blocks:
         ratio = Fraction(block.expansion, block.in_channels)
-        expansion = channels if ratio == 1 else round8(float(channels * ratio))
-        out_channels = round8(block.out_channels * width)
+        expansion = round8(float(channels * ratio)) if block.expands else channels
+        out_channels = network.round_channels(block.out_channels * width)
         blocks.append(
             replace(block, in_channels=channels, expansion=expansion, out_channels=out_channels)
         )
         channels = out_channels
-    last = network.scale_last(network.last, width)
+    last = network.last and network.scale_last(network.last, width)
     return replace(network, stem=stem, blocks=tuple(blocks), last=last)
 
 
@@ -134,6 +172,15 @@ def with_kernels(network: Network, kernel_sizes: Kernels | Mapping[int, Kernels]
         for index, block in enumerate(network.blocks)
     )
     return replace(network, blocks=blocks)
+
+
+def with_act(network: Network, act: str) -> Network:
+    """Replace every activation but the gates, such as by Mish."""
+    blocks = tuple(
+        replace(block, act=act, project_act=block.project_act and act) for block in network.blocks
+    )
+    squeeze_act = network.squeeze_act and act
+    return replace(network, blocks=blocks, stem_act=act, last_act=act, squeeze_act=squeeze_act)
 
 
 def check_kernels(kernels: Kernels) -> None:
@@ -182,80 +229,16 @@ def halve_tail(network: Network) -> Network:
     return replace(network, blocks=tuple(blocks), last=network.last // 2)
 
 
-# --------------------------------------------------------------------- MixNet
+def halve_tail_for_segmentation(network: Network) -> Network:
+    """`halve_tail`; MobileNetV3 halves the expansion of its first block too.
 
-_R, _S = "ReLU", "SiLU"  # the paper's swish is torch's SiLU
-
-
-def _rows(stem: int, rows) -> tuple[Block, ...]:
-    """Expand table rows; the stride is on the first repeat, later ones have in = out."""
-    blocks = []
-    channels = stem
-    for repeats, kernels, expand_groups, project_groups, stride, ratio, out, squeeze, act in rows:
-        for repeat in range(repeats):
-            blocks.append(
-                Block(
-                    in_channels=channels,
-                    expansion=channels * ratio,
-                    out_channels=out,
-                    kernels=kernels,
-                    stride=1 if repeat else stride,
-                    squeeze=squeeze,
-                    act=act,
-                    expand_groups=expand_groups,
-                    project_groups=project_groups,
-                )
-            )
-            channels = out
-    return tuple(blocks)
-
-
-# Columns: repeats, depthwise kernels, groups of expand and project, stride, expansion
-# ratio, output channels, squeeze ratio (of the block input), activation.
-_MIXNET_S = _rows(
-    16,
-    [
-        # 112 x 112 for a 224 x 224 image
-        (1, (3,), 1, 1, 1, 1, 16, 0.0, _R),
-        # 56 x 56
-        (1, (3,), 2, 2, 2, 6, 24, 0.0, _R),
-        (1, (3,), 2, 2, 1, 3, 24, 0.0, _R),
-        # 28 x 28
-        (1, (3, 5, 7), 1, 1, 2, 6, 40, 0.5, _S),
-        (3, (3, 5), 2, 2, 1, 6, 40, 0.5, _S),
-        # 14 x 14
-        (1, (3, 5, 7), 1, 2, 2, 6, 80, 0.25, _S),
-        (2, (3, 5), 1, 2, 1, 6, 80, 0.25, _S),
-        (1, (3, 5, 7), 2, 2, 1, 6, 120, 0.5, _S),
-        (2, (3, 5, 7, 9), 2, 2, 1, 3, 120, 0.5, _S),
-        # 7 x 7
-        (1, (3, 5, 7, 9, 11), 1, 1, 2, 6, 200, 0.5, _S),
-        (2, (3, 5, 7, 9), 1, 2, 1, 6, 200, 0.5, _S),
-    ],
-)
-_MIXNET_M = _rows(
-    24,
-    [
-        # 112 x 112 for a 224 x 224 image
-        (1, (3,), 1, 1, 1, 1, 24, 0.0, _R),
-        # 56 x 56
-        (1, (3, 5, 7), 2, 2, 2, 6, 32, 0.0, _R),
-        (1, (3,), 2, 2, 1, 3, 32, 0.0, _R),
-        # 28 x 28
-        (1, (3, 5, 7, 9), 1, 1, 2, 6, 40, 0.5, _S),
-        (3, (3, 5), 2, 2, 1, 6, 40, 0.5, _S),
-        # 14 x 14
-        (1, (3, 5, 7), 1, 1, 2, 6, 80, 0.25, _S),
-        (3, (3, 5, 7, 9), 2, 2, 1, 6, 80, 0.25, _S),
-        (1, (3,), 1, 1, 1, 6, 120, 0.5, _S),
-        (3, (3, 5, 7, 9), 2, 2, 1, 3, 120, 0.5, _S),
-        # 7 x 7
-        (1, (3, 5, 7, 9), 1, 1, 2, 6, 200, 0.5, _S),
-        (3, (3, 5, 7, 9), 1, 2, 1, 6, 200, 0.5, _S),
-    ],
-)
-MIXNET = {
-    "s": Network(name="MixNet-S", stem=16, blocks=_MIXNET_S, last=1536),
-    "m": Network(name="MixNet-M", stem=24, blocks=_MIXNET_M, last=1536, dropout=0.25),
-}
-MIXNET["l"] = replace(scale(MIXNET["m"], 1.3), name="MixNet-L")
+    MobileNetV3 section 6.4, the RF2 rows of table 7: of MobileNetV3 all channels of the
+    last stage, of MobileNetV2 all but that expansion.
+    """
+    first = last_at_stride(network, 16) + 1
+    network = halve_tail(network)
+    if not network.segmentation_halves_c4:
+        return network
+    blocks = list(network.blocks)
+    blocks[first] = replace(blocks[first], expansion=blocks[first].expansion // 2)
+    return replace(network, blocks=tuple(blocks))

@@ -1,7 +1,6 @@
 """The backbone: an `arch.Network` table made into a module with named taps."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch.utils.checkpoint
@@ -9,10 +8,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mixnet_dense.backbones import arch as tables
+from mixnet_dense.backbones import arch
 from mixnet_dense.backbones.blocks import ConvNormAct, InvertedResidual, pointwise
 from mixnet_dense.backbones.mixconv import PADDINGS, pad_same
-from mixnet_dense.registry import MODELS
 
 STRIDES = (32, 16, 8)
 TAILS = (None, "detection", "segmentation")
@@ -26,7 +24,10 @@ class Tap(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a tap is read: block index and child (``'out'`` for the whole block)."""
+    """Where a tap is read: block index and child, ``'out'`` for the whole block.
+
+    The last 1x1 convolution counts as one more block.
+    """
 
     block: int
     child: str
@@ -44,7 +45,7 @@ class Stem(nn.Conv2d):
 
 
 class MobileBackbone(BaseModule):
-    """A mobile backbone built from a table of `mixnet_dense.backbones.arch`.
+    """A mobile backbone built from a table of `mixnet_dense.backbones.tables`.
 
     Takes (N, 3, H, W), any H and W from 1 up, and returns a tuple of feature maps in
     the order of ``out_taps``; a map at stride s is ceil(H / s) x ceil(W / s). What lies
@@ -53,7 +54,8 @@ class MobileBackbone(BaseModule):
     Taps: ``c2 c3 c4 c5`` are the outputs of the last block at strides 4, 8, 16, 32;
     ``c4_expansion`` is the expansion output of the first stride-32 block (SSDLite's C4);
     ``c3_depthwise`` the depthwise output of the last stride-8 block (LR-ASPP's low tap);
-    ``last`` the last 1x1 convolution (SSDLite's C5). `taps` maps each name to its `Tap`.
+    ``last`` the last 1x1 convolution (SSDLite's C5). MobileNetV1 has neither expansions
+    nor that convolution: there they are c4 and c5. `taps` maps each name to its `Tap`.
 
     Args:
         network: the table.
@@ -61,7 +63,8 @@ class MobileBackbone(BaseModule):
         out_taps: names of the maps to return.
         output_stride: 32, 16 or 8; below 32 the strided blocks behind it run at stride
             1 and later depthwise convolutions are dilated (MobileNetV3 section 6.4).
-        reduced_tail: None, or ``'detection'``: what follows C4 is halved.
+        reduced_tail: None; ``'detection'``, what follows C4 is halved (MobileNetV3 table
+            6); or ``'segmentation'``, for MobileNetV3 that is C4 too (table 7, RF2).
         kernel_sizes: odd sizes for every depthwise convolution, or a mapping from block
             index to such sizes (MixConv table 1, figure 5).
         partition: ``'equal'`` or ``'exponential'`` split of mixed convolutions.
@@ -84,7 +87,7 @@ class MobileBackbone(BaseModule):
 
     def __init__(
         self,
-        network: tables.Network,
+        network: arch.Network,
         *,
         width: float = 1.0,
         out_taps: tuple[str, ...] = ("c4_expansion", "last"),
@@ -103,32 +106,31 @@ class MobileBackbone(BaseModule):
         init_cfg=None,
     ):
         super().__init__(init_cfg or _DEFAULT_INIT)
-        _check("output_stride", output_stride, STRIDES)
-        _check("reduced_tail", reduced_tail, TAILS)
-        _check("padding", padding, PADDINGS)
-        _check("frozen_stages", frozen_stages, range(-1, 6))
+        check("output_stride", output_stride, STRIDES)
+        check("reduced_tail", reduced_tail, TAILS)
+        check("padding", padding, PADDINGS)
+        check("frozen_stages", frozen_stages, range(-1, 6))
         network = _vary(network, width, reduced_tail, kernel_sizes, act)
         layout = _lay_out(network, output_stride)
         places = _places(network)
         self.network = network
         self.taps = _taps(network, layout, places)
         for name in out_taps:
-            _check("out_taps", name, tuple(self.taps))
+            check("out_taps", name, tuple(self.taps))
         self.out_taps = tuple(out_taps)
         self.frozen_stages, self.norm_eval, self.with_cp = frozen_stages, norm_eval, with_cp
         self.channels_last = channels_last
 
-        self._places = {places[name]: name for name in self.out_taps if name != "last"}
-        deepest = max((place.block for place in self._places), default=-1)
-        if "last" in self.out_taps:
-            deepest = len(network.blocks) - 1
+        self._wanted = {name: places[name] for name in self.out_taps}
+        deepest = max((place.block for place in self._wanted.values()), default=-1)
         self.stem = ConvNormAct(
             Stem(network.stem, padding), network.stem, norm_cfg, network.stem_act
         )
         self.blocks = nn.ModuleList(
             InvertedResidual(
                 block,
-                squeezed=tables.squeeze_channels(network, block),
+                squeezed=arch.squeeze_channels(network, block),
+                squeeze_act=network.squeeze_act or block.act,
                 gate=network.gate,
                 norm_cfg=norm_cfg,
                 stride=layout[index][0],
@@ -140,7 +142,7 @@ class MobileBackbone(BaseModule):
             )
             for index, block in enumerate(network.blocks[: deepest + 1])
         )
-        if "last" in self.out_taps:
+        if deepest == len(network.blocks):
             self.last = pointwise(
                 network.blocks[-1].out_channels, network.last, norm_cfg, network.last_act
             )
@@ -148,28 +150,30 @@ class MobileBackbone(BaseModule):
 
     def _stop(self, index: int) -> str | None:
         """The child behind which the deepest block need not be built."""
-        if "last" in self.out_taps or Place(index, "out") in self._places:
+        children = [place.child for place in self._wanted.values() if place.block == index]
+        if "out" in children:
             return None
-        return "depthwise" if Place(index, "depthwise") in self._places else "expand"
+        return "depthwise" if "depthwise" in children else "expand"
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        found = {}
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
-        for index, block in enumerate(self.blocks):
-            wanted = [place for place in self._places if place.block == index]
-            if any(place.child != "out" for place in wanted):
+        found = {}
+        for index, block in enumerate(self._chain()):
+            names = [name for name, place in self._wanted.items() if place.block == index]
+            if any(self._wanted[name].child != "out" for name in names):
                 outputs = self._run(block.forward_taps, x)
                 x = outputs.get("out")
             else:
                 x = self._run(block, x)
                 outputs = {"out": x}
-            for place in wanted:
-                found[self._places[place]] = outputs[place.child]
-        if "last" in self.out_taps:
-            found["last"] = self.last(x)
+            for name in names:
+                found[name] = outputs[self._wanted[name].child]
         return tuple(found[name] for name in self.out_taps)
+
+    def _chain(self) -> list[nn.Module]:
+        return [*self.blocks, self.last] if hasattr(self, "last") else list(self.blocks)
 
     def _run(self, function, x: Tensor):
         if self.with_cp and x.requires_grad:
@@ -183,7 +187,7 @@ class MobileBackbone(BaseModule):
             return [self]
         if self.frozen_stages == 0:
             return [self.stem]
-        end = tables.last_at_stride(self.network, 2 ** (self.frozen_stages + 1)) + 1
+        end = arch.last_at_stride(self.network, 2 ** (self.frozen_stages + 1)) + 1
         return [self.stem, *self.blocks[:end]]
 
     def _freeze(self) -> None:
@@ -209,26 +213,26 @@ _DEFAULT_INIT = [
 ]
 
 
-def _check(name: str, value, allowed) -> None:
+def check(name: str, value, allowed) -> None:
+    """Raise ValueError unless ``value`` is one of ``allowed``."""
     if value not in allowed:
         raise ValueError(f"{name}={value!r}: must be one of {', '.join(map(repr, allowed))}")
 
 
-def _vary(network, width, reduced_tail, kernel_sizes, act) -> tables.Network:
+def _vary(network, width, reduced_tail, kernel_sizes, act) -> arch.Network:
     """The table with tail, kernels and activations changed, then scaled."""
     if reduced_tail == "detection":
-        network = tables.halve_tail(network)
-    elif reduced_tail is not None:
-        raise ValueError(f"reduced_tail={reduced_tail!r}: not defined for {network.name}")
+        network = arch.halve_tail(network)
+    elif reduced_tail == "segmentation":
+        network = arch.halve_tail_for_segmentation(network)
     if kernel_sizes is not None:
-        network = tables.with_kernels(network, kernel_sizes)
+        network = arch.with_kernels(network, kernel_sizes)
     if act is not None:
-        blocks = tuple(replace(block, act=act) for block in network.blocks)
-        network = replace(network, blocks=blocks, stem_act=act, last_act=act)
-    return tables.scale(network, width)
+        network = arch.with_act(network, act)
+    return arch.scale(network, width)
 
 
-def _lay_out(network: tables.Network, output_stride: int) -> list[tuple[int, int]]:
+def _lay_out(network: arch.Network, output_stride: int) -> list[tuple[int, int]]:
     """Stride and dilation that each block's depthwise convolution really has."""
     layout = []
     reached, dilation = 2, 1
@@ -242,37 +246,27 @@ def _lay_out(network: tables.Network, output_stride: int) -> list[tuple[int, int
     return layout
 
 
-def _places(network: tables.Network) -> dict[str, Place]:
-    ends = {name: tables.last_at_stride(network, 2 ** int(name[1])) for name in ("c2", "c3", "c4")}
+def _places(network: arch.Network) -> dict[str, Place]:
+    ends = {name: arch.last_at_stride(network, 2 ** int(name[1])) for name in ("c2", "c3", "c4")}
     places = {name: Place(end, "out") for name, end in ends.items()}
     places["c5"] = Place(len(network.blocks) - 1, "out")
-    places["c4_expansion"] = Place(ends["c4"] + 1, "expand")
+    expands = network.blocks[ends["c4"] + 1].expands
+    places["c4_expansion"] = Place(ends["c4"] + 1, "expand") if expands else places["c4"]
     places["c3_depthwise"] = Place(ends["c3"], "depthwise")
+    places["last"] = Place(len(network.blocks), "out") if network.last else places["c5"]
     return places
 
 
-def _taps(network: tables.Network, layout, places: dict[str, Place]) -> dict[str, Tap]:
+def _taps(network: arch.Network, layout, places: dict[str, Place]) -> dict[str, Tap]:
     reached = [2]
-    for stride, _ in layout:
+    for stride, _ in [*layout, (1, 1)]:
         reached.append(reached[-1] * stride)
     taps = {}
     for name, (index, child) in places.items():
-        block = network.blocks[index]
-        channels = block.out_channels if child == "out" else block.expansion
+        if index == len(network.blocks):
+            channels = network.last
+        else:
+            block = network.blocks[index]
+            channels = block.out_channels if child == "out" else block.expansion
         taps[name] = Tap(channels, reached[index if child == "expand" else index + 1])
-    taps["last"] = Tap(network.last, reached[-1])
     return taps
-
-
-@MODELS.register_module()
-class MixNet(MobileBackbone):
-    """MixNet (https://arxiv.org/abs/1907.09595, figure 8).
-
-    Args:
-        arch: ``'s'``, ``'m'`` or ``'l'``.
-        **options: see `MobileBackbone`.
-    """
-
-    def __init__(self, arch: str = "s", **options):
-        _check("arch", arch, tuple(tables.MIXNET))
-        super().__init__(tables.MIXNET[arch], **options)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mixnet_dense.backbones.arch import Block
 from mixnet_dense.backbones.mixconv import MixConv2d, split_contiguous
+from mixnet_dense.registry import MODELS
 
 _ALIASES = {"HSwish": "Hardswish", "HSigmoid": "Hardsigmoid", "Swish": "SiLU"}
 _IN_PLACE = ("ReLU", "ReLU6", "Hardswish", "SiLU", "Mish")
@@ -33,6 +34,30 @@ def build_act(name: str) -> nn.Module:
     return kind(inplace=True) if name in _IN_PLACE else kind()
 
 
+@MODELS.register_module()
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch norm that also trains on one value per channel.
+
+    Batch statistics of one value (one image, a 1x1 map: SSDLite's last map, the pooled
+    branch of a segmentation head) do not exist; the running ones take their place, where
+    torch raises ValueError.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.numel() == x.shape[1]:
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(x)
+
+
+def own_norm(norm_cfg: Mapping) -> dict:
+    """``norm_cfg`` with `BatchNorm2d` in place of torch's; other layers stay."""
+    if norm_cfg.get("type") in ("BN", "BN2d"):
+        return {**norm_cfg, "type": "mixnet_dense.BatchNorm2d"}
+    return dict(norm_cfg)
+
+
 class ConvNormAct(nn.Module):
     """A convolution, its normalisation and, if named, an activation.
 
@@ -46,7 +71,7 @@ class ConvNormAct(nn.Module):
     def __init__(self, conv: nn.Module, channels: int, norm_cfg: Mapping, act: str | None):
         super().__init__()
         self.conv = conv
-        self.bn = build_norm_layer(dict(norm_cfg), channels)[1]
+        self.bn = build_norm_layer(own_norm(norm_cfg), channels)[1]
         self.act = build_act(act) if act else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,7 +132,7 @@ class InvertedResidual(nn.Module):
     Args:
         block: the row.
         squeezed: width of the squeeze-and-excitation bottleneck, 0 for none.
-        gate: its gate activation.
+        squeeze_act, gate: its activations.
         stride, dilation: of the depthwise convolution; ``stride`` differs from the row's
             where the output stride was lowered (the residual follows the row).
         stop: ``'expand'`` or ``'depthwise'`` builds no further than that child: the
@@ -120,6 +145,7 @@ class InvertedResidual(nn.Module):
         block: Block,
         *,
         squeezed: int,
+        squeeze_act: str,
         gate: str,
         norm_cfg: Mapping,
         stride: int,
@@ -132,7 +158,7 @@ class InvertedResidual(nn.Module):
         super().__init__()
         width = block.expansion
         self.residual = block.residual
-        if width != block.in_channels:
+        if block.expands:
             self.expand = pointwise(
                 block.in_channels, width, norm_cfg, block.act, block.expand_groups
             )
@@ -152,8 +178,10 @@ class InvertedResidual(nn.Module):
         self.depthwise = ConvNormAct(mixed, width, norm_cfg, block.act)
         if stop == "depthwise":
             return
-        self.se = SqueezeExcite(width, squeezed, block.act, gate) if squeezed else nn.Identity()
-        self.project = pointwise(width, block.out_channels, norm_cfg, None, block.project_groups)
+        self.se = SqueezeExcite(width, squeezed, squeeze_act, gate) if squeezed else nn.Identity()
+        self.project = pointwise(
+            width, block.out_channels, norm_cfg, block.project_act, block.project_groups
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.project(self.se(self.depthwise(self.expand(x))))

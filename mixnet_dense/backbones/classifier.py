@@ -1,43 +1,64 @@
 """The papers' ImageNet classification networks, for pretraining and cost tables."""
 
-import torch
 from torch import Tensor, nn
 
-from mixnet_dense.backbones.backbone import MixNet
+from mixnet_dense.backbones import networks
+from mixnet_dense.backbones.backbone import MobileBackbone, check
+from mixnet_dense.backbones.blocks import build_act
 
 _BACKBONES = {
-    "mixnet_s": (MixNet, {"arch": "s"}),
-    "mixnet_m": (MixNet, {"arch": "m"}),
-    "mixnet_l": (MixNet, {"arch": "l"}),
+    "mixnet_s": (networks.MixNet, "s"),
+    "mixnet_m": (networks.MixNet, "m"),
+    "mixnet_l": (networks.MixNet, "l"),
+    "mobilenetv1": (networks.MobileNetV1, "v1"),
+    "mobilenetv2": (networks.MobileNetV2, "classification"),
+    "mobilenetv3_large": (networks.MobileNetV3, "large"),
+    "mobilenetv3_small": (networks.MobileNetV3, "small"),
+    "mnasnet_a1": (networks.MnasNet, "classification"),
 }
+NAMES = tuple(_BACKBONES)
 
 
 class Classifier(nn.Module):
-    """Backbone, global average pool, dropout, linear: (N, 3, H, W) -> (N, num_classes)."""
+    """Backbone, pooling and classifier: (N, 3, H, W) -> (N, num_classes).
 
-    def __init__(self, backbone: nn.Module, num_classes: int):
+    MobileNetV3 has one more 1x1 convolution behind the pooling, with bias and hard-swish.
+    """
+
+    def __init__(self, backbone: MobileBackbone, num_classes: int):
         super().__init__()
+        network, channels = backbone.network, backbone.taps["last"].channels
         self.backbone = backbone
-        self.dropout = nn.Dropout(backbone.network.dropout)
-        self.classifier = nn.Linear(backbone.taps["last"].channels, num_classes)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.hidden = nn.Identity()
+        if network.hidden:
+            conv = nn.Conv2d(channels, network.hidden, 1)
+            self.hidden = nn.Sequential(conv, build_act(network.hidden_act))
+            channels = network.hidden
+        self.dropout = nn.Dropout(network.dropout)
+        self.classifier = nn.Linear(channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.backbone(x)[0]
-        return self.classifier(self.dropout(torch.mean(features, (2, 3))))
+        features = self.hidden(self.pool(self.backbone(x)[0]))
+        return self.classifier(self.dropout(features.flatten(1)))
 
 
-def build_classifier(name: str, num_classes: int = 1000, **options) -> Classifier:
+def build_classifier(
+    name: str, width: float = 1.0, num_classes: int = 1000, **options
+) -> Classifier:
     """The classification network of the paper.
 
     Args:
-        name: ``'mixnet_s'``, ``'mixnet_m'`` or ``'mixnet_l'``.
+        name: ``'mixnet_s'``, ``'mixnet_m'``, ``'mixnet_l'``, ``'mobilenetv1'``,
+            ``'mobilenetv2'``, ``'mobilenetv3_large'``, ``'mobilenetv3_small'`` or
+            ``'mnasnet_a1'``.
+        width: width multiplier; MobileNetV3's 1280 channels behind the pooling stay.
         num_classes: outputs of the last layer.
-        **options: of the backbone, such as ``width=0.75``, see `MobileBackbone`.
+        **options: of the backbone, see `MobileBackbone`.
 
     Raises:
         ValueError: an unknown name; the message lists the known ones.
     """
-    if name not in _BACKBONES:
-        raise ValueError(f"name={name!r}: must be one of {', '.join(_BACKBONES)}")
-    kind, arguments = _BACKBONES[name]
-    return Classifier(kind(**arguments, out_taps=("last",), **options), num_classes)
+    check("name", name, NAMES)
+    kind, arch = _BACKBONES[name]
+    return Classifier(kind(arch, width=width, out_taps=("last",), **options), num_classes)

@@ -16,6 +16,7 @@ from mmdet.models.dense_heads import SSDHead
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mixnet_dense.backbones.blocks import own_norm
 from mixnet_dense.det.neck import INIT
 from mixnet_dense.det.targets import NEGATIVE, hardest_negatives, match, pad_boxes
 from mixnet_dense.registry import MODELS
@@ -56,7 +57,7 @@ class SSDLiteHead(SSDHead):
             num_classes=num_classes,
             in_channels=tuple(in_channels),
             use_depthwise=True,
-            norm_cfg=norm_cfg,
+            norm_cfg=own_norm(norm_cfg),
             act_cfg=act_cfg,
             anchor_generator=anchor_generator,
             bbox_coder=bbox_coder,

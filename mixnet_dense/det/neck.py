@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mmdet.models.necks import SSDNeck
 
+from mixnet_dense.backbones.blocks import own_norm
 from mixnet_dense.registry import MODELS
 
 # Of the released SSDLite configurations, for every layer outside the backbone.
@@ -47,7 +48,7 @@ class SSDLiteNeck(SSDNeck):
             level_paddings=(1,) * extra,
             l2_norm_scale=None,
             use_depthwise=True,
-            norm_cfg=norm_cfg,
+            norm_cfg=own_norm(norm_cfg),
             act_cfg=act_cfg,
             init_cfg=list(init_cfg),
         )

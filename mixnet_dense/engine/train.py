@@ -57,9 +57,8 @@ def train(
 def _use_amp(config: Config) -> None:
     import torch
 
-    wrapper = config.optim_wrapper
-    wrapper.type = "AmpOptimWrapper"
     if torch.cuda.is_available():
-        wrapper.setdefault("loss_scale", "dynamic")
+        config.optim_wrapper.type = "AmpOptimWrapper"
+        config.optim_wrapper.setdefault("loss_scale", "dynamic")
     else:
-        wrapper.setdefault("dtype", "bfloat16")
+        config.optim_wrapper.type = "mixnet_dense.CpuAmpOptimWrapper"

@@ -98,21 +98,18 @@ def predict(
     draw = _drawer(model, score)
     rows, broken = [], []
     for number, path in enumerate(track_iter_progress(list(images))):
-        try:
-            image = mmcv.imread(str(path), channel_order="rgb")
-        except Exception as error:
-            raise InputError(f"{path}: {error}") from error
+        image = mmcv.imread(str(path))  # (H, W, 3), blue first; None if not readable
         if image is None:
             broken.append(str(path))
             continue
-        found = inference_detector(model, image[..., ::-1].copy()).pred_instances.cpu()
+        found = inference_detector(model, image).pred_instances.cpu()
         rows += _rows(path, found, model.dataset_meta["classes"])
         name = (
             path.name
             if path.name not in {p.name for p in images[:number]}
             else (f"{path.stem}_{number}{path.suffix}")
         )
-        draw(image, found, str(Path(out) / name))
+        draw(image[..., ::-1], found, str(Path(out) / name))
     write_json(results, rows)
     if broken:
         raise InputError(f"{len(broken)} of {len(images)} not readable: {', '.join(broken[:5])}")

@@ -1,0 +1,133 @@
+"""Parameters and multiply-adds as exact integers.
+
+Multiply-adds are counted by torch's own FlopCounterMode while the model runs on the meta
+device, where tensors have shapes and no values: any input size costs nothing. It was
+chosen because it ships with torch, sees every operator whatever module calls it, and
+counts convolutions and matrix products exactly (two operations a multiply-add, no
+biases); halved, its integers equal the papers' convention.
+"""
+
+import copy
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
+
+_NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+# Operators that move or reshape and compute nothing.
+_FREE = {
+    "_to_copy", "_unsafe_view", "alias", "as_strided", "cat", "clone", "constant_pad_nd",
+    "copy_", "detach", "empty", "expand", "permute", "select", "slice", "split",
+    "split_with_sizes", "squeeze", "stack", "t", "transpose", "unsqueeze", "view",
+}  # fmt: skip
+
+
+class Cost(NamedTuple):
+    """Parameters, those outside normalisation layers, and multiply-adds of one image."""
+
+    params: int
+    params_without_norm: int
+    macs: int
+
+
+class Part(NamedTuple):
+    """A module of a model: its name, parameters and multiply-adds."""
+
+    name: str
+    params: int
+    macs: int
+
+
+class Analysis(NamedTuple):
+    """A model's `Cost`, its `Part` list, and operators that are not multiply-adds.
+
+    ``uncounted`` maps an operator's name to how often it ran.
+    """
+
+    cost: Cost
+    parts: list[Part]
+    uncounted: dict[str, int]
+
+
+def measure(model: nn.Module, shape: Sequence[int]) -> Cost:
+    """Cost of a model for one image.
+
+    Args:
+        model: any module of one (N, 3, H, W) argument, or a whole mm detector or segmenter.
+        shape: (H, W) of the image.
+
+    Returns:
+        Exact integers; one multiply-add counts 1.
+    """
+    return analyse(model, shape).cost
+
+
+def analyse(model: nn.Module, shape: Sequence[int], depth: int = 2) -> Analysis:
+    """`measure`, with the same split over modules down to ``depth`` levels of names."""
+    twin = copy.deepcopy(model).to("meta").eval()
+    counter, others = FlopCounterMode(display=False, depth=None), _Others()
+    image = torch.empty(1, 3, *shape, device="meta")
+    with torch.no_grad(), counter, others:
+        _run(twin, image)
+    flops = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
+    root = type(twin).__name__
+    parts = []
+    for name, module in twin.named_modules():
+        if not name or name.count(".") >= depth or _is_container(name, twin, depth):
+            continue
+        parts.append(Part(name, _count(module), _macs(module, f"{root}.{name}", flops)))
+    cost = Cost(_count(model), _count(model, norms=False), counter.get_total_flops() // 2)
+    return Analysis(cost, parts, dict(others.seen))
+
+
+def _run(model: nn.Module, image: Tensor) -> None:
+    """Forward; mm's models take a mode."""
+    if hasattr(model, "data_preprocessor"):
+        model(image, mode="tensor")
+    else:
+        model(image)
+
+
+def _macs(module: nn.Module, name: str, flops: dict[str, int]) -> int:
+    """Of the leaves: a container such as ModuleList is never called itself."""
+    children = list(module.named_children())
+    if not children:
+        return flops.get(name, 0) // 2
+    return sum(_macs(child, f"{name}.{key}", flops) for key, child in children)
+
+
+def _is_container(name: str, model: nn.Module, depth: int) -> bool:
+    """Whether the parts of ``name`` are listed themselves."""
+    children = list(model.get_submodule(name).children())
+    return bool(children) and name.count(".") + 1 < depth
+
+
+def _count(model: nn.Module, norms: bool = True) -> int:
+    """Parameters, each once, with or without those of normalisation layers."""
+    skipped = () if norms else _NORMS
+    own = {
+        id(parameter): parameter.numel()
+        for module in model.modules()
+        if not isinstance(module, skipped)
+        for parameter in module.parameters(recurse=False)
+    }
+    return sum(own.values())
+
+
+class _Others(TorchDispatchMode):
+    """Counts the operators that FlopCounterMode passes over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if func.overloadpacket not in flop_registry and name not in _FREE:
+            self.seen[name] += 1
+        return func(*args, **(kwargs or {}))
