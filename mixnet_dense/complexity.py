@@ -22,9 +22,12 @@ _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 # Operators that move or reshape and compute nothing.
 _FREE = {
     "_to_copy", "_unsafe_view", "alias", "as_strided", "cat", "clone", "constant_pad_nd",
-    "copy_", "detach", "empty", "expand", "permute", "select", "slice", "split",
+    "copy", "detach", "empty", "expand", "permute", "select", "slice", "split",
     "split_with_sizes", "squeeze", "stack", "t", "transpose", "unsqueeze", "view",
 }  # fmt: skip
+# Operations an output element costs in TensorFlow's profiler. Batch norm, ReLU and swish
+# cost nothing there; biases and pooling windows are added in `_Others`.
+_PROFILED = {"hardswish": 3, "hardsigmoid": 2, "sigmoid": 2, "mul": 1, "add": 1}
 
 
 class Cost(NamedTuple):
@@ -44,14 +47,17 @@ class Part(NamedTuple):
 
 
 class Analysis(NamedTuple):
-    """A model's `Cost`, its `Part` list, and operators that are not multiply-adds.
+    """A model's `Cost`, its `Part` list, and what is not multiply-adds.
 
-    ``uncounted`` maps an operator's name to how often it ran.
+    ``uncounted`` maps an operator's name to how often it ran. ``profiled`` is the macs and
+    half of the other operations that TensorFlow's profiler counts, the figure some papers
+    print: see `_PROFILED`.
     """
 
     cost: Cost
     parts: list[Part]
     uncounted: dict[str, int]
+    profiled: int
 
 
 def measure(model: nn.Module, shape: Sequence[int]) -> Cost:
@@ -82,7 +88,7 @@ def analyse(model: nn.Module, shape: Sequence[int], depth: int = 2) -> Analysis:
             continue
         parts.append(Part(name, _count(module), _macs(module, f"{root}.{name}", flops)))
     cost = Cost(_count(model), _count(model, norms=False), counter.get_total_flops() // 2)
-    return Analysis(cost, parts, dict(others.seen))
+    return Analysis(cost, parts, dict(others.seen), cost.macs + others.operations // 2)
 
 
 def _run(model: nn.Module, image: Tensor) -> None:
@@ -120,14 +126,22 @@ def _count(model: nn.Module, norms: bool = True) -> int:
 
 
 class _Others(TorchDispatchMode):
-    """Counts the operators that FlopCounterMode passes over."""
+    """Counts what FlopCounterMode passes over."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: Counter[str] = Counter()
+        self.operations = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.overloadpacket.__name__
+        out = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__.rstrip("_")
         if func.overloadpacket not in flop_registry and name not in _FREE:
             self.seen[name] += 1
-        return func(*args, **(kwargs or {}))
+        if name == "addmm" or (name == "convolution" and args[2] is not None):
+            self.operations += out.numel()  # the bias
+        elif name == "mean" and out.dim() == 4:  # a pooling in front of a convolution
+            self.operations += args[0].numel()
+        elif name in _PROFILED:
+            self.operations += _PROFILED[name] * out.numel()
+        return out

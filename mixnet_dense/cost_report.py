@@ -1,7 +1,5 @@
 """What `tools/complexity.py` prints."""
 
-import contextlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +75,7 @@ def _from_config(path: str) -> nn.Module:
         raise InputError(f"config '{path}': has no model")
     init_default_scope(config.get("default_scope", "mmdet"))
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # standard output is the report's
-            return MODELS.build(config.model)
+        return MODELS.build(config.model)
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         raise InputError(f"config '{path}': {first_line(error)}") from error
 
@@ -124,9 +121,9 @@ def paper_text(rows: Sequence[PaperRow]) -> str:
             f"  {cell.row:22} {cell.quantity:6} printed {cell.printed:>5} {unit}  ours "
             f"{cell.value / cell.unit:8.3f}  {cell.difference:+7.2%}  {verdict}{why}"
         )
-    reachable = [row.cell for row in rows if not row.cell.why]
+    reachable = [row.cell for row in rows if row.cell.reachable]
     agree = sum(cell.agrees for cell in reachable)
-    others = [row.cell for row in rows if row.cell.why]
+    others = [row.cell for row in rows if not row.cell.reachable]
     lines += [
         "",
         "= rounds to the printed digits, ~ within 1 %",

@@ -1,3 +1,12 @@
 """Imports the package first: it makes the hosts importable without compiled mmcv."""
 
+import pytest
+from mmengine.registry import DefaultScope
+
 import mixnet_dense  # noqa: F401
+
+
+@pytest.fixture(autouse=True)
+def _no_default_scope():
+    """A scope that an earlier test set as default would resolve names in mmdet first."""
+    DefaultScope._instance_dict.clear()

@@ -2,6 +2,7 @@ import golden
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from mixnet_dense.backbones import MixNet, MobileNetV1, MobileNetV2, MobileNetV3, build_classifier
 from mixnet_dense.cli import InputError
@@ -67,6 +68,7 @@ def test_every_timm_key_is_used_once(name):
 def torchvision_detector(state):
     config = Config.fromfile("configs/ssdlite_mobilenetv3_large_torchvision.py")
     config.model.backbone.channels_last = False
+    init_default_scope(config.default_scope)
     detector = MODELS.build(config.model).eval()
     detector.load_state_dict(convert(state, "torchvision", SSDLITE))
     return detector

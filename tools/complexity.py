@@ -1,7 +1,9 @@
 """Parameters and multiply-adds: python tools/complexity.py configs/ssdlite_mixnet.py mixnet_s"""
 
 import argparse
+import contextlib
 import json
+import sys
 
 from mixnet_dense.cli import InputError, parse, run
 
@@ -26,14 +28,15 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    from mixnet_dense import cost_report
+    with contextlib.redirect_stdout(sys.stderr):  # the hosts print while they are imported
+        from mixnet_dense import cost_report
 
-    if args.paper_tables:
-        rows = cost_report.paper_rows()
-        text = cost_report.paper_text(rows)
-    else:
-        rows = [cost_report.model_row(name, args.shape) for name in args.models]
-        text = cost_report.model_text(rows, args.stages)
+        if args.paper_tables:
+            rows = cost_report.paper_rows()
+            text = cost_report.paper_text(rows)
+        else:
+            rows = [cost_report.model_row(name, args.shape) for name in args.models]
+            text = cost_report.model_text(rows, args.stages)
     print(json.dumps([row.json() for row in rows], indent=1) if args.json else text)
 
 

@@ -28,6 +28,8 @@ def main(args: argparse.Namespace) -> None:
         out=args.out,
         report=args.report,
     )
+    if args.report:
+        print(f"\nmetrics.json, predictions.json and pictures are in {args.report}")
 
 
 if __name__ == "__main__":

@@ -29,8 +29,7 @@ class Classifier(nn.Module):
         super().__init__()
         network, channels = backbone.network, backbone.taps["last"].channels
         self.backbone = backbone
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.hidden = nn.Identity()
+        self.hidden = None
         if network.hidden:
             conv = nn.Conv2d(channels, network.hidden, 1)
             self.hidden = nn.Sequential(conv, build_act(network.hidden_act))
@@ -39,8 +38,10 @@ class Classifier(nn.Module):
         self.classifier = nn.Linear(channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.hidden(self.pool(self.backbone(x)[0]))
-        return self.classifier(self.dropout(features.flatten(1)))
+        features = self.backbone(x)[0]
+        if self.hidden is not None:
+            features = self.hidden(features.mean((2, 3), keepdim=True))
+        return self.classifier(self.dropout(features.mean((2, 3))))
 
 
 def build_classifier(
