@@ -32,3 +32,4 @@ OPTIM_WRAPPERS = root.Registry(
     locations=["mixnet_dense.engine"],
 )
 DATASETS = root.Registry("dataset", parent=root.DATASETS, scope=_SCOPE, locations=_DETECTION)
+METRICS = root.Registry("metric", parent=root.METRICS, scope=_SCOPE, locations=_DETECTION)

@@ -1,6 +1,7 @@
 import csv
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,25 @@ def test_configs_are_the_networks_of_the_tables(name):
     widths = tuple(conv[-1].in_channels for conv in model.bbox_head.cls_convs)
     assert tuple(head.in_channels) == widths
     assert (*neck.in_channels, *neck.extra_channels) == widths
+
+
+ZOO = re.findall(
+    r"^\| \[`(\w+)\.py`\].*?\| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|",
+    (ROOT / "docs" / "model_zoo.md").read_text(),
+    re.MULTILINE,
+)
+
+
+def test_model_zoo_lists_every_config():
+    configs = {path.stem for path in (ROOT / "configs").glob("*.py")}
+    assert {name for name, *_ in ZOO} == configs - {"ssdlite_mixnet_sample"}
+
+
+@pytest.mark.parametrize("row", ZOO, ids=[row[0] for row in ZOO])
+def test_model_zoo_has_the_exact_costs(row):
+    name, *printed = row
+    cost = cost_report.model_row(str(ROOT / "configs" / f"{name}.py")).analysis.cost
+    assert list(cost) == [int(number.replace(",", "")) for number in printed]
 
 
 def tool(*argv):

@@ -1,0 +1,114 @@
+"""COCO annotations and metric with labels that follow the class names.
+
+mmdet numbers labels by the order of the annotation file, whatever the order or number of
+``classes``: names go wrong where the two differ, evaluation stops with IndexError where
+the file has fewer, and a file with none of them counts as one without objects. Here label
+i is ``classes[i]`` in every file.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from mmdet.datasets import CocoDataset as HostDataset
+from mmdet.datasets.api_wrappers import COCO
+from mmdet.evaluation.metrics import CocoMetric as HostMetric
+
+from mixnet_dense.cli import InputError
+from mixnet_dense.registry import DATASETS, METRICS
+
+
+@DATASETS.register_module()
+class CocoDataset(HostDataset):
+    """mmdet's CocoDataset; label i is class i, classes that the file lacks stay empty.
+
+    Raises:
+        InputError: the annotation file is not JSON, not COCO's, has none of the classes or
+            annotations of no category, or an image is not there.
+    """
+
+    def load_data_list(self) -> list[dict]:
+        self.COCOAPI = self._read
+        try:
+            rows = super().load_data_list()
+        finally:
+            del self.COCOAPI
+        _check_images(self.ann_file, [row["img_path"] for row in rows])
+        return rows
+
+    def _read(self, path: str) -> COCO:
+        try:
+            coco = COCO(path)
+            ids = _ids(coco)
+            used = Counter(row["category_id"] for row in coco.dataset["annotations"])
+            coco.dataset["images"]  # noqa: B018  must be there
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}: is not JSON: {error}") from error
+        except (KeyError, TypeError, AssertionError) as error:
+            raise InputError(
+                f"{path}: is not a COCO annotation file of images, annotations and categories "
+                f"({type(error).__name__}: {error})"
+            ) from error
+        stray = [category for category in used if category not in ids.values()]
+        if stray:
+            raise InputError(
+                f"{path}: {sum(used[category] for category in stray)} annotations have the "
+                f"category_id {stray[0]}, allowed are {_shorten(sorted(ids.values()))}"
+            )
+        classes = self.metainfo["classes"]
+        if not any(name in ids for name in classes):
+            raise InputError(
+                f"{path}: has the categories {_shorten(list(ids))}, none of which is among the "
+                f"config's classes {_shorten(classes)}; set metainfo=dict(classes=(...)) in the "
+                "datasets and num_classes in the head"
+            )
+        # One id per class, in order; no annotation has a negative one.
+        aligned = [ids.get(name, -1 - index) for index, name in enumerate(classes)]
+        coco.get_cat_ids = lambda *_args, **_kwargs: aligned
+        return coco
+
+
+@METRICS.register_module()
+class CocoMetric(HostMetric):
+    """mmdet's CocoMetric; a class that the file lacks is left out, not an IndexError."""
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        if self._coco_api is not None:
+            ids = _ids(self._coco_api)
+            classes = self.dataset_meta["classes"]
+            self.cat_ids = sorted(ids[name] for name in classes if name in ids)
+            place = {category: index for index, category in enumerate(self.cat_ids)}
+            labels = np.array([place.get(ids.get(name), -1) for name in classes])
+            results = [(gt, _relabel(found, labels)) for gt, found in results]
+        return super().compute_metrics(results)
+
+
+def _relabel(found: dict, labels: np.ndarray) -> dict:
+    """Detections with label i made ``labels[i]``, without those where that is -1."""
+    renamed = labels[found["labels"]]
+    kept = renamed >= 0
+    fields = {name: found[name][kept] for name in ("bboxes", "scores")}
+    return {**found, **fields, "labels": renamed[kept]}
+
+
+def _ids(coco: COCO) -> dict[str, int]:
+    return {category["name"]: category["id"] for category in coco.dataset["categories"]}
+
+
+def _check_images(annotations: str, paths: Sequence[str]) -> None:
+    """One look into each folder: a file that is not there would end an epoch of work."""
+    folders = {os.path.dirname(path) for path in paths}
+    there = {path: set(os.listdir(path)) if os.path.isdir(path) else () for path in folders}
+    missing = [path for path in paths if os.path.basename(path) not in there[os.path.dirname(path)]]
+    if missing:
+        raise InputError(
+            f"{annotations}: {len(missing)} of {len(paths)} images are not there, "
+            f"first {missing[0]}"
+        )
+
+
+def _shorten(names: Sequence) -> str:
+    shown = ", ".join(map(str, names[:6]))
+    return shown if len(names) <= 6 else f"{shown}, … ({len(names)})"
