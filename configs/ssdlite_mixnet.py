@@ -31,5 +31,9 @@ model = dict(
         in_channels=(720, 1536, 512, 256, 256, 128),
         norm_cfg=dict(type="BN", eps=0.001, momentum=0.03),
     ),
+    train_cfg=dict(iou_threshold=0.5, crowd_iof=0.5, neg_pos_ratio=3, min_negatives=3),
+    test_cfg=dict(
+        nms_pre=1000, score_thr=0.01, nms=dict(type="nms", iou_threshold=0.6), max_per_img=100
+    ),
 )
 default_hooks = dict(checkpoint=dict(save_best="coco/bbox_mAP"))

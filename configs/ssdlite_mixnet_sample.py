@@ -11,5 +11,5 @@ val_evaluator = test_evaluator = dict(ann_file=ann_file, classwise=True)
 train_cfg, auto_scale_lr = dict(max_epochs=3, val_interval=3), dict(enable=False)
 adamw = dict(_delete_=True, type="AdamW", lr=2e-3, weight_decay=0.05, fused=True)
 optim_wrapper = dict(optimizer=adamw, clip_grad=dict(max_norm=2))
-cosine = dict(type="CosineAnnealingLR", T_max=900, by_epoch=False)
+cosine = dict(type="CosineAnnealingLR", T_max=1050, by_epoch=False)
 param_scheduler = [dict(type="LinearLR", start_factor=0.01, by_epoch=False, end=200), cosine]

@@ -20,8 +20,13 @@ class ModelRow:
     shape: tuple[int, int]
     analysis: Analysis
 
-    def json(self) -> dict:
-        return dict(name=self.name, shape=list(self.shape), **self.analysis.cost._asdict())
+    def json(self, stages: bool = False) -> dict:
+        found = self.analysis
+        row = dict(name=self.name, shape=list(self.shape), **found.cost._asdict())
+        if stages:
+            parts = [part._asdict() for part in found.parts]
+            row.update(profiled=found.profiled, uncounted=found.uncounted, stages=parts)
+        return row
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class PaperRow:
 
     cell: Cell
 
-    def json(self) -> dict:
+    def json(self, stages: bool = False) -> dict:
         cell = self.cell
         return dict(
             table=cell.table,

@@ -2,8 +2,8 @@
 
 mmengine imports exactly ``{scope}.registry`` when a config names
 ``type='mixnet_dense.X'``; the modules that register X are imported on first use.
-The detection parts are left out where mmdet is not installed, so that the
-backbones can be reused without it.
+Detection is left out where mmdet is not installed and segmentation where mmseg is not,
+so that neither task needs the other's host.
 """
 
 from importlib.util import find_spec
@@ -16,12 +16,13 @@ compat.guard_checkpoint_loading()
 
 _SCOPE = "mixnet_dense"
 _DETECTION = ["mixnet_dense.det"] if find_spec("mmdet") else []
+_SEGMENTATION = ["mixnet_dense.seg"] if find_spec("mmseg") else []
 
 MODELS = root.Registry(
     "model",
     parent=root.MODELS,
     scope=_SCOPE,
-    locations=["mixnet_dense.backbones", *_DETECTION],
+    locations=["mixnet_dense.backbones", *_DETECTION, *_SEGMENTATION],
 )
 TASK_UTILS = root.Registry("task util", parent=root.TASK_UTILS, scope=_SCOPE, locations=_DETECTION)
 HOOKS = root.Registry("hook", parent=root.HOOKS, scope=_SCOPE, locations=["mixnet_dense.engine"])

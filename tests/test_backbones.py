@@ -16,7 +16,9 @@ def test_parameter_counts_of_the_paper(name, count):
 
 def test_taps_of_mixnet_s():
     backbone = MODELS.build(dict(type="MixNet", arch="s"))
-    assert backbone.taps == {
+    named = {name: tap for name, tap in backbone.taps.items() if not name.startswith("block")}
+    assert backbone.taps["block3"] == (40, 8) and "block16" not in backbone.taps
+    assert named == {
         "c2": (24, 4),
         "c3": (40, 8),
         "c4": (120, 16),
@@ -55,6 +57,11 @@ def test_output_stride_changes_no_parameter(arch):
         (dict(act="Relu"), "act='Relu': must be an activation"),
         (dict(width=0), "must be a positive number"),
         (dict(kernel_sizes=(4,)), "odd positive"),
+        (dict(kernel_sizes=5), "kernel_sizes=5: must be different odd"),
+        (dict(kernel_sizes={0: 5}), "kernel_sizes=5: must be different odd"),
+        (dict(width="0.5"), "width='0.5': must be a positive number"),
+        (dict(width=None), "must be a positive number"),
+        (dict(norm_cfg=None), "norm_cfg=None: must be a norm layer"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):

@@ -145,6 +145,10 @@ def test_tool_prints_one_json_document(capsys):
         "params": 4134606, "params_without_norm": 4102414, "macs": 239173360,
     }  # fmt: skip
     assert detector["shape"] == [320, 320] and detector["name"] == str(config)
+    tool("mixnet_s", "--json", "--stages")
+    (classifier,) = json.loads(capsys.readouterr().out)
+    assert sum(part["macs"] for part in classifier["stages"]) == 239173360
+    assert classifier["uncounted"]["silu"] > 0 and classifier["profiled"] == 240718387
     tool("mixnet_s", "--shape", 97, 129, "--stages")
     text = capsys.readouterr().out
     assert "97 x 129" in text and "backbone.stem" in text and "not counted: " in text

@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -83,13 +84,33 @@ def test_prediction_takes_files_folders_and_globs(folder, tmp_path):
     assert len(list((tmp_path / "found").glob("*.jpg"))) == 4
 
 
+def test_prediction_never_replaces_an_image(folder, tmp_path):
+    image = tmp_path / "photo.jpg"
+    image.write_bytes((folder / "sample" / "val2017" / "000000.jpg").read_bytes())
+    before = image.read_bytes()
+    with pytest.raises(InputError, match="would replace the image .*photo.jpg"):
+        tool("predict")(folder / "tiny.py", folder / "work", image, "--out", tmp_path)
+    assert image.read_bytes() == before
+
+
+def test_images_of_one_name_have_pictures_of_two(folder, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        source = folder / "sample" / "val2017" / "000000.jpg"
+        (tmp_path / name / "x.jpg").write_bytes(source.read_bytes())
+    given = (tmp_path / "a", tmp_path / "b")
+    tool("predict")(folder / "tiny.py", folder / "work", *given, "--out", tmp_path / "found")
+    assert sorted(p.name for p in (tmp_path / "found").glob("*.jpg")) == ["x.jpg", "x_2.jpg"]
+
+
 def test_prediction_names_what_it_cannot_read_and_keeps_the_rest(folder, tmp_path):
     images = tmp_path / "images"
     images.mkdir()
     good = (folder / "sample" / "val2017" / "000000.jpg").read_bytes()
     (images / "good.jpg").write_bytes(good)
     (images / "bad.jpg").write_text("no picture")
-    with pytest.raises(InputError, match="1 of 2 not readable: .*bad.jpg"):
+    (images / "empty.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match="2 of 3 not readable: .*bad.jpg.*empty.jpg"):
         tool("predict")(folder / "tiny.py", folder / "work", images, "--out", tmp_path / "found")
     names = sorted(path.name for path in (tmp_path / "found").iterdir())
     assert names == ["good.jpg", "predictions.json"]
@@ -177,6 +198,25 @@ def test_foreign_classes_are_named(folder, tmp_path):
 
     with pytest.raises(InputError, match="xcoin.*none of which is among.*coin"):
         rewrite(folder, tmp_path, rename)()
+
+
+def test_splits_with_other_classes_are_refused(folder, tmp_path):
+    option = "val_dataloader.dataset.metainfo.classes=('coin','three','zero','four')"
+    with pytest.raises(InputError, match="validation dataset has class 1 'three', .*'zero'"):
+        arguments = ("--work-dir", tmp_path, "--cfg-options", option)
+        tool("train")(folder / "tiny.py", *arguments)
+    option = option.replace("val_data", "test_data")
+    with pytest.raises(InputError, match="the dataset has class 1 'three', the checkpoint 'zero'"):
+        arguments = ("--work-dir", tmp_path, "--cfg-options", option)
+        tool("test")(folder / "tiny.py", folder / "work", *arguments)
+
+
+def test_the_newest_checkpoint_is_not_the_highest_number(folder, tmp_path):
+    whole = (folder / "work" / "epoch_1.pth").read_bytes()
+    for age, name in ((100, "epoch_9.pth"), (50, "iter_900.pth"), (10, "epoch_2.pth")):
+        (tmp_path / name).write_bytes(whole)
+        os.utime(tmp_path / name, times=(time.time() - age,) * 2)
+    assert Path(latest_checkpoint(str(tmp_path))).name == "epoch_2.pth"
 
 
 def test_checkpoint_of_another_model_is_refused(folder, tmp_path):

@@ -15,7 +15,11 @@ def parse_args(argv=None) -> argparse.Namespace:
         "--shape", nargs=2, type=int, metavar=("H", "W"), help="image size (320 320, names 224 224)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--stages", action="store_true", help="split the cost over stages")
+    parser.add_argument(
+        "--stages",
+        action="store_true",
+        help="split the cost over stages",
+    )
     parser.add_argument(
         "--paper-tables", action="store_true", help="the papers' printed costs beside ours"
     )
@@ -37,7 +41,7 @@ def main(args: argparse.Namespace) -> None:
         else:
             rows = [cost_report.model_row(name, args.shape) for name in args.models]
             text = cost_report.model_text(rows, args.stages)
-    print(json.dumps([row.json() for row in rows], indent=1) if args.json else text)
+    print(json.dumps([row.json(args.stages) for row in rows], indent=1) if args.json else text)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     sample.add_argument(
         "--out", type=Path, default=Path("data/sample"), help="folder to write; must not exist yet"
     )
-    sample.add_argument("--train", type=int, default=2400, help="number of training images")
+    sample.add_argument("--train", type=int, default=2800, help="number of training images")
     sample.add_argument("--val", type=int, default=150, help="number of validation images")
     sample.add_argument("--seed", type=int, default=0, help="another seed gives other images")
     sample.add_argument(

@@ -134,7 +134,7 @@ def scale(network: Network, width: float) -> Network:
     Raises:
         ValueError: ``width`` is not positive.
     """
-    if not width > 0:
+    if not isinstance(width, (int, float)) or not 0 < width < float("inf"):
         raise ValueError(f"width={width!r}: must be a positive number, such as 0.5, 1.0 or 1.4")
     channels = stem = network.round_channels(network.stem * width)
     blocks = []
@@ -162,6 +162,7 @@ def with_kernels(network: Network, kernel_sizes: Kernels | Mapping[int, Kernels]
     """
     count = len(network.blocks)
     if not isinstance(kernel_sizes, Mapping):
+        check_kernels(kernel_sizes)
         kernel_sizes = dict.fromkeys(range(count), kernel_sizes)
     for index, kernels in kernel_sizes.items():
         if index not in range(count):
@@ -179,14 +180,15 @@ def with_act(network: Network, act: str) -> Network:
     blocks = tuple(
         replace(block, act=act, project_act=block.project_act and act) for block in network.blocks
     )
-    squeeze_act = network.squeeze_act and act
-    return replace(network, blocks=blocks, stem_act=act, last_act=act, squeeze_act=squeeze_act)
+    acts = dict(stem_act=act, last_act=act, hidden_act=act)
+    return replace(network, blocks=blocks, squeeze_act=network.squeeze_act and act, **acts)
 
 
 def check_kernels(kernels: Kernels) -> None:
     """Raise ValueError unless ``kernels`` are odd positive sizes, each used once."""
-    good = all(isinstance(size, int) and size > 0 and size % 2 for size in kernels)
-    if not kernels or not good or len(set(kernels)) != len(kernels):
+    listed = isinstance(kernels, (tuple, list)) and bool(kernels)
+    good = listed and all(isinstance(size, int) and size > 0 and size % 2 for size in kernels)
+    if not good or len(set(kernels)) != len(kernels):
         raise ValueError(
             f"kernel_sizes={kernels!r}: must be different odd positive sizes, such as (3, 5, 7)"
         )

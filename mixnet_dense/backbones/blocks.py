@@ -52,7 +52,13 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 def own_norm(norm_cfg: Mapping) -> dict:
-    """``norm_cfg`` with `BatchNorm2d` in place of torch's; other layers stay."""
+    """``norm_cfg`` with `BatchNorm2d` in place of torch's; other layers stay.
+
+    Raises:
+        ValueError: None; every network here is built of normalised convolutions.
+    """
+    if norm_cfg is None:
+        raise ValueError("norm_cfg=None: must be a norm layer such as dict(type='BN')")
     if norm_cfg.get("type") in ("BN", "BN2d"):
         return {**norm_cfg, "type": "mixnet_dense.BatchNorm2d"}
     return dict(norm_cfg)

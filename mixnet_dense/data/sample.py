@@ -40,7 +40,7 @@ class SampleRequest:
     """What to build: the folder, the number of images of each split, and the seed."""
 
     out: Path
-    train: int = 2400
+    train: int = 2800
     val: int = 150
     seed: int = 0
 

@@ -38,7 +38,8 @@ class SSDLiteHead(SSDHead):
         train_cfg: ``iou_threshold``, ``crowd_iof`` (see `targets.match`),
             ``neg_pos_ratio`` and ``min_negatives`` hard negatives per image.
         test_cfg: ``nms_pre`` candidates (anchor and class) per image before decoding,
-            ``score_thr``, ``nms``, ``max_per_img``.
+            ``score_thr``, ``nms``, ``max_per_img``. In a detector both are given to the
+            detector, which hands them on.
     """
 
     def __init__(
@@ -101,8 +102,9 @@ class SSDLiteHead(SSDHead):
         scores = self._flatten(cls_scores, self.cls_out_channels)
         deltas = self._flatten(bbox_preds, 4)
         anchors = self._anchors(cls_scores, batch_img_metas)
-        crowds = batch_gt_instances_ignore or [
-            InstanceData(bboxes=anchors.new_zeros(0, 4)) for _ in batch_gt_instances
+        crowds = [
+            item if item is not None and "bboxes" in item else _nothing(anchors)
+            for item in batch_gt_instances_ignore or [None] * len(batch_gt_instances)
         ]
         boxes = pad_boxes(batch_gt_instances, anchors.device)
         with torch.no_grad():
@@ -181,6 +183,10 @@ class SSDLiteHead(SSDHead):
             )
             results.append(_suppress(result, cfg) if with_nms else result)
         return results
+
+
+def _nothing(anchors: Tensor) -> InstanceData:
+    return InstanceData(bboxes=anchors.new_zeros(0, 4))
 
 
 def _suppress(result: InstanceData, cfg) -> InstanceData:

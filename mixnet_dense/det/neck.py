@@ -13,7 +13,7 @@ from mixnet_dense.registry import MODELS
 # Of the released SSDLite configurations, for every layer outside the backbone.
 INIT = [
     dict(type="TruncNormal", layer="Conv2d", std=0.03),
-    dict(type="Constant", val=1, layer="_BatchNorm"),
+    dict(type="Constant", val=1, layer="BatchNorm2d"),
 ]
 
 
@@ -50,5 +50,5 @@ class SSDLiteNeck(SSDNeck):
             use_depthwise=True,
             norm_cfg=own_norm(norm_cfg),
             act_cfg=act_cfg,
-            init_cfg=list(init_cfg),
+            init_cfg=init_cfg,
         )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 NEGATIVE, IGNORED = -1, -2
-_CHUNK = 2**26  # overlaps held at a time: 256 MiB of float32
+_CHUNK = 2**24  # overlaps held at a time; their temporaries stay under 1 GiB
 
 
 class Boxes(NamedTuple):

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
@@ -84,10 +85,11 @@ def check_files(config: Config, splits: Sequence[str] = _SPLITS) -> None:
     """Say what is missing before anything is built.
 
     Raises:
-        InputError: an annotation file or image folder does not exist, or an annotation
-            file is not JSON with images, annotations and categories.
+        InputError: an annotation file or image folder does not exist.
     """
     for dataset in datasets(config, splits):
+        if dataset.get("backend_args"):  # remote storage; mmengine reports what is missing
+            continue
         root = Path(dataset.get("data_root") or "")
         wanted = [dataset.get("ann_file"), *(dataset.get("data_prefix") or {}).values()]
         for name in filter(None, wanted):
@@ -125,16 +127,26 @@ def build_runner(config: Config, loop: str) -> Runner:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, AssertionError, OSError) as error:
         raise InputError(f"config: {type(error).__name__}: {first_line(error)}") from error
-    for built in filter(None, loops):
-        _check_classes(built.dataloader.dataset, runner)
+    _check_classes([built.dataloader.dataset for built in loops if built], runner)
     return runner
 
 
-def _check_classes(dataset, runner: Runner) -> None:
-    """The head must have a slot for every class of the dataset."""
-    classes = dataset.metainfo.get("classes", ())
+def _check_classes(built: Sequence, runner: Runner) -> None:
+    """All datasets have the same classes, and the head a slot for each."""
+    lists = [tuple(dataset.metainfo.get("classes", ())) for dataset in built]
+    for classes in lists[1:]:
+        check_same_classes("the validation dataset", classes, "the training dataset", lists[0])
     head = getattr(getattr(runner.model, "module", runner.model), "bbox_head", None)
-    if head is not None and len(classes) > head.num_classes:
+    if head is not None and len(lists[0]) != head.num_classes:
         raise InputError(
-            f"the dataset has {len(classes)} classes, the head num_classes={head.num_classes}"
+            f"the dataset has {len(lists[0])} classes, the head num_classes={head.num_classes}"
         )
+
+
+def check_same_classes(name: str, classes: Sequence[str], of: str, expected: Sequence[str]) -> None:
+    """Raise InputError naming the first difference of two lists of class names."""
+    if tuple(classes) == tuple(expected):
+        return
+    pairs = zip_longest(classes, expected)
+    index, (found, wanted) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
+    raise InputError(f"{name} has class {index} {found!r}, {of} {wanted!r}")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from mixnet_dense.cli import InputError
 from mixnet_dense.engine.memory import keep_freed_memory
@@ -40,18 +41,26 @@ def train(
         found = latest_checkpoint(config.work_dir) if resume == "auto" else resume
         if found and not Path(found).is_file():
             raise InputError(f"--resume {found}: no such file")
-        config.resume, config.load_from = found is not None, found
+        if found:  # else from the start, and from what the config loads
+            config.resume, config.load_from = True, found
     check_files(config, ("train", "val"))
     runner = build_runner(config, "train")
     try:
         runner.train()
     except KeyboardInterrupt:
-        for hook in runner.hooks:
-            if isinstance(hook, LiveProgressHook):
-                hook.close(runner)
+        _close_progress(runner)
         newest = latest_checkpoint(config.work_dir) or "nothing saved yet"
         runner.logger.warning(f"interrupted; --resume goes on from {newest}")
         raise
+    finally:
+        _close_progress(runner)
+
+
+def _close_progress(runner: Runner) -> None:
+    """Give the terminal back, however training ended."""
+    for hook in runner.hooks:
+        if isinstance(hook, LiveProgressHook):
+            hook.close(runner)
 
 
 def _use_amp(config: Config) -> None:

@@ -4,9 +4,11 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import mmcv
 from mmdet.apis import inference_detector
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 from torch import nn
@@ -34,7 +36,8 @@ def find_images(patterns: Sequence[str]) -> list[Path]:
         elif path.is_file():
             images = [path]
         else:
-            images = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
+            names = sorted(glob.glob(pattern, recursive=True))
+            images = [Path(name) for name in names if Path(name).is_file()]
         if not images:
             kinds = ", ".join(sorted(_SUFFIXES))
             raise InputError(f"{pattern}: no image there (files, folders or globs of {kinds})")
@@ -42,14 +45,11 @@ def find_images(patterns: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def first_images(dataset: ConfigDict, count: int) -> list[Path]:
-    """The first images of a dataset config's image folder."""
-    folder = Path(dataset.get("data_root") or "") / dataset.data_prefix.img
-    return find_images([str(folder)])[:count]
-
-
 def load_detector(config: Config, checkpoint: str) -> nn.Module:
-    """The config's detector with the weights and class names of a checkpoint, in eval mode."""
+    """The config's detector with the weights and class names of a checkpoint, in eval mode.
+
+    It lies on the GPU where there is one.
+    """
     init_default_scope(config.get("default_scope", "mmdet"))
     model = MODELS.build(config.model)
     meta = load_weights(model, checkpoint)
@@ -57,7 +57,7 @@ def load_detector(config: Config, checkpoint: str) -> nn.Module:
     if "classes" not in model.dataset_meta:
         raise InputError(f"checkpoint '{checkpoint}': has no class names (meta.dataset_meta)")
     model.cfg = config
-    return model.eval()
+    return model.to(get_device()).eval()
 
 
 def category_ids(classes: Sequence[str]) -> list[int]:
@@ -81,7 +81,8 @@ def predict(
         images: files.
         out: folder for one picture per image, under its own name, and for
             ``predictions.json``: COCO results (``image_id`` is the number in the file's
-            name if it is one, else the name; boxes x, y, width, height in pixels).
+            name if it is one, else the name; ``file_name`` is the path as given; boxes
+            x, y, width, height in pixels).
         score: boxes below it are not drawn; the file has all.
 
     Returns:
@@ -94,26 +95,51 @@ def predict(
 
     results = str(Path(out) / "predictions.json")
     check_writable(results)
+    pictures = _picture_names(images, Path(out))
     model = load_detector(config, checkpoint)
     draw = _drawer(model, score)
     rows, broken = [], []
-    for number, path in enumerate(track_iter_progress(list(images))):
-        image = mmcv.imread(str(path))  # (H, W, 3), blue first; None if not readable
+    for path in track_iter_progress(list(images)):
+        image = _read(path)
         if image is None:
             broken.append(str(path))
             continue
         found = inference_detector(model, image).pred_instances.cpu()
         rows += _rows(path, found, model.dataset_meta["classes"])
-        name = (
-            path.name
-            if path.name not in {p.name for p in images[:number]}
-            else (f"{path.stem}_{number}{path.suffix}")
-        )
-        draw(image[..., ::-1], found, str(Path(out) / name))
+        draw(image[..., ::-1], found, str(pictures[path]))
     write_json(results, rows)
     if broken:
         raise InputError(f"{len(broken)} of {len(images)} not readable: {', '.join(broken[:5])}")
     return rows
+
+
+def _picture_names(images: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Where each picture goes: its own name, numbered where two folders share it.
+
+    Raises:
+        InputError: a picture would replace one of the images.
+    """
+    names, used = {}, set()
+    for path in images:
+        name, number = path.name, 1
+        while name in used:
+            number += 1
+            name = f"{path.stem}_{number}{path.suffix}"
+        used.add(name)
+        names[path] = out / name
+    given = {path.resolve() for path in images}
+    for picture in names.values():
+        if picture.resolve() in given:
+            raise InputError(f"--out {out}: would replace the image {picture}")
+    return names
+
+
+def _read(path: Path):
+    """Pixels (H, W, 3), blue first, or None if the file is no image."""
+    try:
+        return mmcv.imread(str(path))
+    except (cv2.error, OSError):
+        return None
 
 
 def _rows(path: Path, found, classes: Sequence[str]) -> list[dict]:
@@ -127,7 +153,7 @@ def _rows(path: Path, found, classes: Sequence[str]) -> list[dict]:
         rows.append(
             dict(
                 image_id=image_id,
-                file_name=path.name,
+                file_name=str(path),
                 category_id=ids[label],
                 category=classes[label],
                 bbox=box,

@@ -68,5 +68,5 @@ def latest_checkpoint(work_dir: str) -> str | None:
     for path in Path(work_dir).glob("*.pth"):
         kind, _, number = path.stem.rpartition("_")
         if kind in ("epoch", "iter") and number.isdigit() and zipfile.is_zipfile(path):
-            found.append((int(number), str(path)))
-    return max(found)[1] if found else None
+            found.append((path.stat().st_mtime, int(number), str(path)))
+    return max(found)[-1] if found else None

@@ -95,6 +95,19 @@ def torchvision_ssdlite(table: Network) -> Iterator[Rule]:
             yield Rule(f"{ours}.1", [f"{theirs}.1"], change)
 
 
+def torchvision_lraspp(table: Network) -> Iterator[Rule]:
+    """The whole segmenter."""
+    yield from _sequential("backbone.stem", "backbone.0")
+    for index, block in enumerate(table.blocks):
+        theirs = f"backbone.{index + 1}.block"
+        yield from _torchvision_block(block, f"backbone.blocks.{index}", theirs)
+    yield from _sequential("backbone.last", f"backbone.{len(table.blocks) + 1}")
+    yield from _sequential("decode_head.project", "classifier.cbr")
+    yield Rule("decode_head.gate.0", ["classifier.scale.1"])
+    yield Rule("decode_head.low_seg", ["classifier.low_classifier"])
+    yield Rule("decode_head.conv_seg", ["classifier.high_classifier"])
+
+
 def _sequential(ours: str, theirs: str) -> Iterator[Rule]:
     return _conv_norm(ours, f"{theirs}.0", f"{theirs}.1")
 
@@ -142,5 +155,6 @@ MODELS = {
             torchvision_ssdlite,
             halve_tail(tables.MOBILENET_V3["large"]),
         ),
+        "lraspp_mobilenet_v3_large": (torchvision_lraspp, tables.MOBILENET_V3["large"]),
     },
 }

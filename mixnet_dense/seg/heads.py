@@ -1,0 +1,122 @@
+"""The mobile segmentation heads: LR-ASPP and R-ASPP.
+
+Paper: https://arxiv.org/abs/1905.02244, section 6.4, figure 10 and tables 7 and 8. The
+order of LR-ASPP's operations, its biases and pooling sizes are those that reproduce the
+paper's multiply-adds; mmseg's LRASPPHead is another network.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from torch import Tensor, nn
+
+from mixnet_dense.backbones.blocks import build_act, pointwise
+from mixnet_dense.registry import MODELS
+
+
+def pool_whole_or_window(x: Tensor, window: int | None, stride: tuple[int, int]) -> Tensor:
+    """Average (N, C, H, W) over windows; a window larger than the map takes all of it.
+
+    ``window`` None pools globally. The last window of a row may be cut by the border, so
+    that every pixel counts. The result is (N, C, h, w) with h and w at least 1.
+    """
+    if window is None:
+        return F.adaptive_avg_pool2d(x, 1)
+    height, width = (min(window, size) for size in x.shape[-2:])
+    return F.avg_pool2d(x, (height, width), stride, ceil_mode=True)
+
+
+def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Bilinear, corners not aligned."""
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+@MODELS.register_module()
+class LRASPPHead(BaseDecodeHead):
+    """Lite R-ASPP: (low, high) maps to (N, num_classes, h, w) logits at the low map's size.
+
+    The high map through a 1x1 convolution, times a gate of its pooled self, upsampled, to
+    classes; plus the low map to classes.
+
+    Args:
+        in_channels: of the low (output stride 8) and the high map.
+        channels: filters F of the head, 128 or 256 in the paper.
+        pool: window of the gate's pooling in pixels of the high map: 49 at output stride
+            16 and 25 at 32 in the paper, None for the whole map (torchvision).
+        pool_stride: its stride, (16, 20) and (4, 5).
+        gate: ``'HSigmoid'``, or ``'Sigmoid'`` (torchvision).
+        gate_bias: whether the gate's convolution has a bias (torchvision: no).
+        **options: of `BaseDecodeHead`, ``num_classes`` at least.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        channels: int = 128,
+        pool: int | None = 49,
+        pool_stride: tuple[int, int] = (16, 20),
+        gate: str = "HSigmoid",
+        gate_bias: bool = True,
+        norm_cfg=dict(type="BN"),
+        dropout_ratio: float = 0.0,
+        **options,
+    ):
+        super().__init__(
+            in_channels=tuple(in_channels),
+            channels=channels,
+            in_index=(0, 1),
+            input_transform="multiple_select",
+            norm_cfg=norm_cfg,
+            dropout_ratio=dropout_ratio,
+            **options,
+        )
+        low, high = self.in_channels
+        self.pool, self.pool_stride = pool, tuple(pool_stride)
+        self.project = pointwise(high, channels, norm_cfg, "ReLU")
+        self.gate = nn.Sequential(nn.Conv2d(high, channels, 1, bias=gate_bias), build_act(gate))
+        self.low_seg = nn.Conv2d(low, self.out_channels, 1)
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        low, high = self._transform_inputs(inputs)
+        gate = self.gate(pool_whole_or_window(high, self.pool, self.pool_stride))
+        features = self.project(high) * upsample(gate, high.shape[-2:])
+        return self.cls_seg(upsample(features, low.shape[-2:])) + self.low_seg(low)
+
+
+@MODELS.register_module()
+class RASPPHead(BaseDecodeHead):
+    """R-ASPP of MobileNetV2: (N, C, H, W) to (N, num_classes, H, W) logits, no skip.
+
+    A 1x1 convolution beside the pooled image, concatenated, fused by one more.
+
+    Args:
+        in_channels: of the backbone's last map.
+        channels: filters F of the head, 256 in the paper.
+        **options: of `BaseDecodeHead`, ``num_classes`` at least.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int = 256,
+        norm_cfg=dict(type="BN"),
+        dropout_ratio: float = 0.0,
+        **options,
+    ):
+        super().__init__(
+            in_channels=in_channels,
+            channels=channels,
+            norm_cfg=norm_cfg,
+            dropout_ratio=dropout_ratio,
+            **options,
+        )
+        self.image = pointwise(in_channels, channels, norm_cfg, "ReLU")
+        self.project = pointwise(in_channels, channels, norm_cfg, "ReLU")
+        self.fuse = pointwise(2 * channels, channels, norm_cfg, "ReLU")
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        x = self._transform_inputs(inputs)
+        image = upsample(self.image(F.adaptive_avg_pool2d(x, 1)), x.shape[-2:])
+        return self.cls_seg(self.fuse(torch.cat([image, self.project(x)], 1)))
