@@ -147,6 +147,7 @@ def test_missing_coco_is_one_line_and_exit_code_2(tmp_path):
     assert "make demo" in found.stderr and "Traceback" not in found.stderr + found.stdout
     errors = [line for line in found.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

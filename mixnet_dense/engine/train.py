@@ -33,6 +33,7 @@ def train(
         InputError: see `setup.check_files` and `setup.build_runner`.
     """
     keep_freed_memory()
+    check_files(config, ("train", "val"))
     config.work_dir = work_dir(config, folder)
     config.launcher = launcher
     if amp:
@@ -43,7 +44,6 @@ def train(
             raise InputError(f"--resume {found}: no such file")
         if found:  # else from the start, and from what the config loads
             config.resume, config.load_from = True, found
-    check_files(config, ("train", "val"))
     runner = build_runner(config, "train")
     try:
         runner.train()

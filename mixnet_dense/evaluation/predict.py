@@ -14,6 +14,7 @@ from mmengine.utils import track_iter_progress
 from torch import nn
 
 from mixnet_dense.cli import InputError
+from mixnet_dense.files import check_writable, write_json
 from mixnet_dense.registry import MODELS
 from mixnet_dense.weights.load import load_weights
 
@@ -91,8 +92,6 @@ def predict(
     Raises:
         InputError: after all readable images are done, naming those that are not.
     """
-    from mixnet_dense.evaluation.run import check_writable, write_json
-
     results = str(Path(out) / "predictions.json")
     check_writable(results)
     pictures = _picture_names(images, Path(out))

@@ -1,14 +1,13 @@
 """Evaluating a checkpoint with the metrics its config names."""
 
-import json
 import math
-import os
 from pathlib import Path
 
 from mmengine.config import Config
 
-from mixnet_dense.cli import InputError
 from mixnet_dense.engine.setup import build_runner, check_files, check_same_classes, work_dir
+from mixnet_dense.evaluation.predict import predict
+from mixnet_dense.files import check_writable, write_json
 from mixnet_dense.weights.load import load_weights
 
 
@@ -41,10 +40,10 @@ def evaluate(
     """
     for path in filter(None, (out, report and str(Path(report) / "metrics.json"))):
         check_writable(path)
+    check_files(config, ("test",))
     config.work_dir = work_dir(config, folder)
     config.launcher = launcher
     config.load_from, config.resume = None, False
-    check_files(config, ("test",))
     runner = build_runner(config, "test")
     model = getattr(runner.model, "module", runner.model)
     trained = load_weights(model, checkpoint).get("dataset_meta") or {}
@@ -58,8 +57,6 @@ def evaluate(
         for path in filter(None, (out, report and str(Path(report) / "metrics.json"))):
             write_json(path, {"metrics": metrics})
         if report:
-            from mixnet_dense.evaluation.predict import predict
-
             rows = (dataset.get_data_info(index) for index in range(min(12, len(dataset))))
             predict(config, checkpoint, [Path(row["img_path"]) for row in rows], report)
     return metrics
@@ -68,21 +65,3 @@ def evaluate(
 def _number(value) -> float | None:
     """JSON has no NaN, which is how mmdet says that a class has no boxes."""
     return None if math.isnan(value) else float(value)
-
-
-def check_writable(path: str) -> None:
-    """Make the folder of ``path`` and see that a file can be written there."""
-    folder = Path(path).parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-    if not os.access(folder, os.W_OK) or Path(path).is_dir():
-        raise InputError(f"{path}: cannot be written")
-
-
-def write_json(path: str, content) -> None:
-    """Write JSON whole or not at all."""
-    partial = Path(f"{path}.partial")
-    partial.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
-    partial.replace(path)
