@@ -5,7 +5,7 @@ STOCK := .venv-openmmlab
 BIN := $(VENV)/bin/python
 DEMO := work_dirs/demo
 
-.PHONY: demo test test-slow test-openmmlab lint format clean
+.PHONY: demo test test-openmmlab lint format clean
 
 # Train MixNet-S SSDLite on the embedded sample, evaluate it, draw what it finds.
 demo: $(VENV)/ready
@@ -14,14 +14,11 @@ demo: $(VENV)/ready
 	$(BIN) tools/test.py configs/ssdlite_mixnet_sample.py $(DEMO) --work-dir $(DEMO) --report $(DEMO)/report
 
 test: $(VENV)/ready
-	$(BIN) -m pytest -m "not slow"
-
-test-slow: $(VENV)/ready
-	$(BIN) -m pytest -m slow
+	$(BIN) -m pytest
 
 # The same tests on mmengine, mmcv-lite, mmdet and mmsegmentation as OpenMMLab released them.
 test-openmmlab: $(STOCK)/ready
-	$(STOCK)/bin/python -m pytest -m "not slow"
+	$(STOCK)/bin/python -m pytest
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .

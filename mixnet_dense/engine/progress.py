@@ -1,11 +1,14 @@
 """One live line while training runs on a terminal."""
 
 import sys
+import time
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mixnet_dense.registry import HOOKS
+
+_EVERY = 0.5  # seconds between two looks at the losses
 
 
 @HOOKS.register_module()
@@ -20,6 +23,8 @@ class LiveProgressHook(Hook):
 
     def __init__(self) -> None:
         self._progress = self._task = None
+        self._streams: list = []  # the logger's handlers and where they wrote before
+        self._shown = 0.0
 
     def before_train(self, runner: Runner) -> None:
         if runner.rank or not sys.stdout.isatty():
@@ -41,11 +46,15 @@ class LiveProgressHook(Hook):
         # The logger's own stream was opened before rich took over the terminal.
         for handler in runner.logger.handlers:
             if getattr(handler, "stream", None) in (sys.__stdout__, sys.__stderr__):
-                handler.setStream(sys.stdout)
+                self._streams.append((handler, handler.setStream(sys.stdout)))
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if self._progress is None:
+        now = time.monotonic()
+        last = runner.iter + 1 == runner.max_iters
+        # Reading a loss waits for the GPU: not in every iteration.
+        if self._progress is None or (now - self._shown < _EVERY and not last):
             return
+        self._shown = now
         losses = [f"{name} {float(value):.3f}" for name, value in (outputs or {}).items()]
         rate = runner.optim_wrapper.get_lr()["lr"][0]
         self._progress.update(
@@ -64,7 +73,6 @@ class LiveProgressHook(Hook):
             return
         self._progress.stop()
         self._progress = None
-        for handler in runner.logger.handlers:
-            if hasattr(handler, "setStream") and handler.stream not in (sys.__stderr__,):
-                if not hasattr(handler, "baseFilename"):
-                    handler.setStream(sys.__stdout__)
+        for handler, stream in self._streams:
+            handler.setStream(stream)
+        self._streams.clear()
