@@ -190,6 +190,16 @@ def test_broken_json_is_named(folder, tmp_path):
         rewrite(folder, tmp_path, lambda text: text[: len(text) // 2])()
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_is_none_is_named(folder, tmp_path, workers):
+    build_sample(SampleRequest(tmp_path / "sample", train=4, val=4), stream=io.StringIO())
+    (tmp_path / "sample" / "train2017" / "000001.jpg").write_text("no picture")
+    (tmp_path / "tiny.py").write_text(CONFIG.replace("SAMPLE", str(tmp_path / "sample")))
+    with pytest.raises(InputError, match="train2017/000001.jpg: is not a readable image$"):
+        options = ("--cfg-options", f"train_dataloader.num_workers={workers}")
+        tool("train")(tmp_path / "tiny.py", "--work-dir", tmp_path / "work", *options)
+
+
 def test_foreign_classes_are_named(folder, tmp_path):
     def rename(text):
         for name in ("coin", "zero", "three", "four"):

@@ -1,7 +1,9 @@
 """From a config file and the command line to a runner, with bad input told in one line."""
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 
@@ -129,6 +131,23 @@ def build_runner(config: Config, loop: str) -> Runner:
         raise InputError(f"config: {type(error).__name__}: {first_line(error)}") from error
     _check_classes([built.dataloader.dataset for built in loops if built], runner)
     return runner
+
+
+@contextmanager
+def unreadable_images_named():
+    """An image that cannot be decoded ends a loop with its name, not a worker's traceback.
+
+    Raises:
+        InputError: mmcv failed to load an image within the block.
+    """
+    try:
+        yield
+    except AssertionError as error:
+        # A worker's error carries its traceback; the message itself is at the end.
+        found = re.findall(r"failed to load image: (.+)", str(error))
+        if not found:
+            raise
+        raise InputError(f"{found[-1]}: is not a readable image") from error
 
 
 def _check_classes(built: Sequence, runner: Runner) -> None:

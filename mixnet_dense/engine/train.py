@@ -8,7 +8,12 @@ from mmengine.runner import Runner
 from mixnet_dense.cli import InputError
 from mixnet_dense.engine.memory import keep_freed_memory
 from mixnet_dense.engine.progress import LiveProgressHook
-from mixnet_dense.engine.setup import build_runner, check_files, work_dir
+from mixnet_dense.engine.setup import (
+    build_runner,
+    check_files,
+    unreadable_images_named,
+    work_dir,
+)
 from mixnet_dense.weights.load import latest_checkpoint
 
 
@@ -46,7 +51,8 @@ def train(
             config.resume, config.load_from = True, found
     runner = build_runner(config, "train")
     try:
-        runner.train()
+        with unreadable_images_named():
+            runner.train()
     except KeyboardInterrupt:
         _close_progress(runner)
         newest = latest_checkpoint(config.work_dir) or "nothing saved yet"

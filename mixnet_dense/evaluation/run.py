@@ -5,7 +5,13 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mixnet_dense.engine.setup import build_runner, check_files, check_same_classes, work_dir
+from mixnet_dense.engine.setup import (
+    build_runner,
+    check_files,
+    check_same_classes,
+    unreadable_images_named,
+    work_dir,
+)
 from mixnet_dense.evaluation.predict import predict
 from mixnet_dense.files import check_writable, write_json
 from mixnet_dense.weights.load import load_weights
@@ -52,7 +58,8 @@ def evaluate(
         check_same_classes(
             "the dataset", dataset.metainfo["classes"], "the checkpoint", trained["classes"]
         )
-    metrics = {name: _number(value) for name, value in runner.test().items()}
+    with unreadable_images_named():
+        metrics = {name: _number(value) for name, value in runner.test().items()}
     if runner.rank == 0:
         for path in filter(None, (out, report and str(Path(report) / "metrics.json"))):
             write_json(path, {"metrics": metrics})
