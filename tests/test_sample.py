@@ -17,9 +17,6 @@ from mixnet_dense.cli import InputError
 from mixnet_dense.data import sample, sample_coco, sample_materials, sample_scene, sample_sources
 from mixnet_dense.data.sample import SampleRequest, build_sample
 
-pytest.importorskip("sklearn")
-pytest.importorskip("skimage")
-
 REPOSITORY = Path(__file__).resolve().parents[1]
 TINY = {"train": 3, "val": 2}
 
