@@ -9,7 +9,7 @@ biases); halved, its integers equal the papers' convention.
 
 import copy
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -81,12 +81,7 @@ def analyse(model: nn.Module, shape: Sequence[int], depth: int = 2) -> Analysis:
     with torch.no_grad(), counter, others:
         _run(twin, image)
     flops = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
-    root = type(twin).__name__
-    parts = []
-    for name, module in twin.named_modules():
-        if not name or name.count(".") >= depth or _is_container(name, twin, depth):
-            continue
-        parts.append(Part(name, _count(module), _macs(module, f"{root}.{name}", flops)))
+    parts = list(_parts(twin, "", type(twin).__name__ + ".", depth, flops))
     cost = Cost(_count(model), _count(model, norms=False), counter.get_total_flops() // 2)
     return Analysis(cost, parts, dict(others.seen), cost.macs + others.operations // 2)
 
@@ -107,10 +102,16 @@ def _macs(module: nn.Module, name: str, flops: dict[str, int]) -> int:
     return sum(_macs(child, f"{name}.{key}", flops) for key, child in children)
 
 
-def _is_container(name: str, model: nn.Module, depth: int) -> bool:
-    """Whether the parts of ``name`` are listed themselves."""
-    children = list(model.get_submodule(name).children())
-    return bool(children) and name.count(".") + 1 < depth
+def _parts(
+    module: nn.Module, name: str, root: str, depth: int, flops: dict[str, int]
+) -> Iterator[Part]:
+    """The modules ``depth`` levels down, or less where there are no more."""
+    for key, child in module.named_children():
+        inner = f"{name}.{key}" if name else key
+        if depth > 1 and next(child.children(), None) is not None:
+            yield from _parts(child, inner, root, depth - 1, flops)
+        else:
+            yield Part(inner, _count(child), _macs(child, root + inner, flops))
 
 
 def _count(model: nn.Module, norms: bool = True) -> int:

@@ -190,7 +190,11 @@ class InvertedResidual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.project(self.se(self.depthwise(self.expand(x))))
+        return self._project(x, self.depthwise(self.expand(x)))
+
+    def _project(self, x: Tensor, depthwise: Tensor) -> Tensor:
+        """What follows the depthwise convolution."""
+        out = self.project(self.se(depthwise))
         return x + out if self.residual else out
 
     def forward_taps(self, x: Tensor) -> dict[str, Tensor]:
@@ -199,6 +203,5 @@ class InvertedResidual(nn.Module):
         if hasattr(self, "depthwise"):
             outputs["depthwise"] = self.depthwise(outputs["expand"])
         if hasattr(self, "project"):
-            out = self.project(self.se(outputs["depthwise"]))
-            outputs["out"] = x + out if self.residual else out
+            outputs["out"] = self._project(x, outputs["depthwise"])
         return outputs

@@ -44,7 +44,10 @@ def evaluate(
         InputError: missing files, a checkpoint of another model, or a place that cannot
             be written.
     """
-    for path in filter(None, (out, report and str(Path(report) / "metrics.json"))):
+    targets = [out] if out else []
+    if report:
+        targets.append(str(Path(report) / "metrics.json"))
+    for path in targets:
         check_writable(path)
     check_files(config, ("test",))
     config.work_dir = work_dir(config, folder)
@@ -61,7 +64,7 @@ def evaluate(
     with unreadable_images_named():
         metrics = {name: _number(value) for name, value in runner.test().items()}
     if runner.rank == 0:
-        for path in filter(None, (out, report and str(Path(report) / "metrics.json"))):
+        for path in targets:
             write_json(path, {"metrics": metrics})
         if report:
             rows = (dataset.get_data_info(index) for index in range(min(12, len(dataset))))
