@@ -1,6 +1,7 @@
 """Result files: their place is checked before the work, and they are written whole."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -23,3 +24,8 @@ def write_json(path: str, content) -> None:
     partial = Path(f"{path}.partial")
     partial.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
     partial.replace(path)
+
+
+def json_number(value) -> float | None:
+    """Seven digits, and None for NaN: how the hosts say that a class has nothing to count."""
+    return None if math.isnan(value) else float(f"{value:.7g}")

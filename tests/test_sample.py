@@ -14,7 +14,14 @@ import pytest
 from pycocotools.coco import COCO
 
 from mixnet_dense.cli import InputError
-from mixnet_dense.data import sample, sample_coco, sample_materials, sample_scene, sample_sources
+from mixnet_dense.data import (
+    sample,
+    sample_coco,
+    sample_materials,
+    sample_scene,
+    sample_sources,
+    sample_writer,
+)
 from mixnet_dense.data.sample import SampleRequest, build_sample
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -39,7 +46,9 @@ def request_built(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scenes(materials):
-    return [sample.compose_indexed(materials["train"], 0, "train", index) for index in range(40)]
+    return [
+        sample_writer.compose_indexed(materials["train"], 0, "train", index) for index in range(40)
+    ]
 
 
 def read_annotations(request, split):
@@ -93,7 +102,7 @@ def test_same_arguments_give_the_same_bytes(tmp_path):
 
 def test_another_seed_and_split_give_other_scenes(materials):
     images = [
-        sample.compose_indexed(materials["train"], seed, split, 0).image.tobytes()
+        sample_writer.compose_indexed(materials["train"], seed, split, 0).image.tobytes()
         for seed, split in ((0, "train"), (1, "train"), (0, "val"))
     ]
     assert len(set(images)) == 3
@@ -130,7 +139,7 @@ def test_boxes_are_inside_the_image_and_equal_mask_extents(scenes):
     for scene in scenes:
         height, width = scene.image.shape[:2]
         for scene_object in scene.objects:
-            record = sample_coco.annotation_record(1, 1, scene_object)
+            record = sample_coco.annotation_record(1, scene_object)
             left, top, box_width, box_height = record["bbox"]
             assert 0 <= left < left + box_width <= width
             assert 0 <= top < top + box_height <= height
@@ -215,7 +224,7 @@ def test_an_interrupted_build_leaves_nothing(tmp_path, monkeypatch, error):
     def stop(path, image):
         raise error
 
-    monkeypatch.setattr(sample, "write_jpeg", stop)
+    monkeypatch.setattr(sample_writer, "write_jpeg", stop)
     with pytest.raises((KeyboardInterrupt, InputError)):
         build_quietly(SampleRequest(tmp_path / "sample", **TINY))
     assert os.listdir(tmp_path) == []

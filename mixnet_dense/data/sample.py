@@ -1,4 +1,4 @@
-"""The embedded sample: a small COCO detection set made from files inside pip packages.
+"""The embedded sample: a small COCO and Cityscapes set made from files inside pip packages.
 
 `build_sample` writes the folder; `tools/prepare_data.py sample` is its command line.
 """
@@ -8,31 +8,32 @@ import os
 import secrets
 import shutil
 import sys
-import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TextIO
 
 import cv2
-import numpy as np
 
 from mixnet_dense.cli import InputError
-from mixnet_dense.data.sample_coco import annotation_record, coco_header, image_record
-from mixnet_dense.data.sample_materials import Materials, load_materials
+from mixnet_dense.data.progress import Progress
+from mixnet_dense.data.sample_cityscapes import FOLDERS, make_folders
+from mixnet_dense.data.sample_coco import coco_header
+from mixnet_dense.data.sample_materials import load_materials
 from mixnet_dense.data.sample_report import contact_sheet, readme_text
-from mixnet_dense.data.sample_scene import Scene, compose_scene, scene_kind
 from mixnet_dense.data.sample_sources import CLASSES, SPLITS
+from mixnet_dense.data.sample_writer import COCO_FOLDERS, Writers, write_jpeg
 
-SAMPLE_VERSION = 1
+SAMPLE_VERSION = 2
 """Raise this whenever the same arguments would give other files."""
 
 STAMP_NAME = "sample.json"
 _MADE_BY = "mixnet_dense embedded sample"
 _PREVIEW_IMAGES = 12
 _MOST_IMAGES = 1_000_000  # file names have six digits
-_FOLDERS = {split: f"{split}2017" for split in SPLITS}  # COCO's own names
-_OWN_ENTRIES = {*_FOLDERS.values(), "annotations", "README.md", "preview.jpg", STAMP_NAME}
+_OWN_ENTRIES = {
+    *COCO_FOLDERS.values(), *FOLDERS, "annotations", "README.md", "preview.jpg", STAMP_NAME,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,6 @@ def build_sample(
         place = f" ({error.filename})" if error.filename else ""
         raise InputError(f"cannot write {request.out}: {error.strerror}{place}") from error
     return summary
-
-
-def compose_indexed(materials: Materials, seed: int, split: str, index: int) -> Scene:
-    """Compose image ``index`` of ``split``; the same numbers always give the same scene."""
-    rng = np.random.default_rng([seed, SPLITS.index(split), index])
-    return compose_scene(materials, scene_kind(index), rng)
 
 
 def read_stamp(folder: Path) -> dict | None:
@@ -138,8 +133,15 @@ def _exists_already(request: SampleRequest, out: Path, force: bool) -> bool:
 
 def _is_complete(request: SampleRequest, out: Path) -> bool:
     return all(
-        (out / "annotations" / f"instances_{_FOLDERS[split]}.json").is_file()
-        and sum(1 for _ in (out / _FOLDERS[split]).glob("*.jpg")) == getattr(request, split)
+        (out / "annotations" / f"instances_{COCO_FOLDERS[split]}.json").is_file()
+        and all(
+            sum(1 for _ in out.glob(pattern)) == getattr(request, split)
+            for pattern in (
+                f"{COCO_FOLDERS[split]}/*.jpg",
+                f"leftImg8bit/{split}/*/*.png",
+                f"gtFine/{split}/*/*_labelIds.png",
+            )
+        )
         for split in SPLITS
     )
 
@@ -162,10 +164,9 @@ def _write_all(request: SampleRequest, folder: Path, stream: TextIO) -> dict[str
     """Write all files into ``folder`` and return the counts of each split."""
     materials = load_materials()
     (folder / "annotations").mkdir()
-    progress = _Progress(request.train + request.val, stream)
-    summary = {
-        split: _write_split(request, split, materials[split], folder, progress) for split in SPLITS
-    }
+    progress = Progress(request.train + request.val, stream=stream)
+    with Writers(request.seed, folder, materials, request.train + request.val) as writers:
+        summary = {split: _write_split(request, split, writers, progress) for split in SPLITS}
     _write_preview(folder)
     stamp = _stamp(request)
     text = readme_text(stamp, summary, materials)
@@ -174,22 +175,18 @@ def _write_all(request: SampleRequest, folder: Path, stream: TextIO) -> dict[str
     return summary
 
 
-def _write_split(
-    request: SampleRequest, split: str, materials: Materials, folder: Path, progress: "_Progress"
-) -> dict:
-    """Write the images and the annotation file of one split and return its counts."""
-    (folder / _FOLDERS[split]).mkdir()
+def _write_split(request: SampleRequest, split: str, writers: Writers, progress: Progress) -> dict:
+    """Write the images, labels and the annotation file of a split and return its counts."""
+    (writers.folder / COCO_FOLDERS[split]).mkdir()
+    make_folders(writers.folder, split)
     images, annotations = [], []
-    for index in range(getattr(request, split)):
-        scene = compose_indexed(materials, request.seed, split, index)
-        name = f"{index:06d}.jpg"
-        write_jpeg(folder / _FOLDERS[split] / name, scene.image)
-        images.append(image_record(index + 1, name, scene))
-        for scene_object in scene.objects:
-            annotations.append(annotation_record(len(annotations) + 1, index + 1, scene_object))
+    jobs = [(split, index) for index in range(getattr(request, split))]
+    for image, found in writers.map(jobs):
+        images.append(image)
+        annotations += [{"id": len(annotations) + at, **row} for at, row in enumerate(found, 1)]
         progress.step()
     content = coco_header(split, request.seed) | {"images": images, "annotations": annotations}
-    _write_json(folder / "annotations" / f"instances_{_FOLDERS[split]}.json", content)
+    _write_json(writers.folder / "annotations" / f"instances_{COCO_FOLDERS[split]}.json", content)
     return _count(images, annotations)
 
 
@@ -204,12 +201,6 @@ def _count(images: list[dict], annotations: list[dict]) -> dict:
     }
 
 
-def write_jpeg(path: Path, image: np.ndarray) -> None:
-    """Write ``image`` (h, w, 3) uint8 BGR; a full disk raises OSError."""
-    # cv2.imwrite only returns False on failure and hides the reason.
-    path.write_bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
-
-
 def _write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
@@ -218,31 +209,11 @@ def _write_preview(folder: Path) -> None:
     """Write ``preview.jpg`` from the first validation images as they lie in ``folder``."""
     content = json.loads((folder / "annotations" / "instances_val2017.json").read_text("utf-8"))
     shown = content["images"][:_PREVIEW_IMAGES]
-    images = [cv2.imread(str(folder / _FOLDERS["val"] / record["file_name"])) for record in shown]
+    images = [
+        cv2.imread(str(folder / COCO_FOLDERS["val"] / record["file_name"])) for record in shown
+    ]
     boxes = [
         [item for item in content["annotations"] if item["image_id"] == record["id"]]
         for record in shown
     ]
     write_jpeg(folder / "preview.jpg", contact_sheet(images, boxes))
-
-
-class _Progress:
-    """Time left: one changing line on a terminal, a line per quarter elsewhere."""
-
-    def __init__(self, total: int, stream: TextIO) -> None:
-        self._total, self._stream, self._done = total, stream, 0
-        self._live = stream.isatty()
-        self._started = self._shown = time.monotonic()
-
-    def step(self) -> None:
-        """Count one image as done and report when it is time to."""
-        self._done += 1
-        now, last = time.monotonic(), self._done == self._total
-        left = (now - self._started) / self._done * (self._total - self._done)
-        rest = f"in {now - self._started:.0f} s" if last else f"about {left:.0f} s left"
-        line = f"{self._done}/{self._total} images, {rest}"
-        if self._live and (last or now - self._shown > 0.2):
-            self._shown = now
-            print(f"\r{line:<50}", end="\n" if last else "", file=self._stream, flush=True)
-        elif not self._live and self._done * 4 // self._total > (self._done - 1) * 4 // self._total:
-            print(line, file=self._stream, flush=True)

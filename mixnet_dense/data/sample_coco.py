@@ -43,11 +43,10 @@ def image_record(image_id: int, file_name: str, scene: Scene) -> dict:
     }
 
 
-def annotation_record(annotation_id: int, image_id: int, scene_object: SceneObject) -> dict:
-    """Return the COCO record of an object; ``source`` names its digit or coin."""
+def annotation_record(image_id: int, scene_object: SceneObject) -> dict:
+    """Return the COCO record of an object but its id; ``source`` names its digit or coin."""
     mask = scene_object.mask
     return {
-        "id": annotation_id,
         "image_id": image_id,
         "category_id": CLASSES.index(scene_object.category) + 1,
         "bbox": mask_box(mask),

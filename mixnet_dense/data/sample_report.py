@@ -5,6 +5,7 @@ import math
 import cv2
 import numpy as np
 
+from mixnet_dense.data.sample_cityscapes import LABEL_CLASSES, LABEL_IDS
 from mixnet_dense.data.sample_materials import Materials
 from mixnet_dense.data.sample_scene import LEAST_VISIBLE
 from mixnet_dense.data.sample_sources import (
@@ -20,22 +21,33 @@ _TILE = (352, 288)  # width, height in pixels of one picture of the contact shee
 _COLORS = ((60, 200, 255), (255, 160, 40), (120, 255, 120), (255, 110, 255))  # BGR
 _CATEGORIES = ", ".join(f"{number} {name}" for number, name in enumerate(CLASSES, start=1))
 _LICENCES_TEXT = "\n".join(f"- {name}: {url}" for name, url in LICENCE_URLS.items())
+_LABELS = ", ".join(
+    f"{name} {label} (training id {index})"
+    for index, (name, label) in enumerate(zip(LABEL_CLASSES, LABEL_IDS, strict=True))
+)
 _ANNOTATIONS_TEXT = f"""\
-Annotations are COCO detection files: `annotations/instances_train2017.json` and
-`annotations/instances_val2017.json`. Category ids: {_CATEGORIES}.
+The same images lie here twice. In COCO's layout, as JPEG, with detection annotations:
+`annotations/instances_train2017.json` and `annotations/instances_val2017.json`.
+Category ids: {_CATEGORIES}.
 Boxes, areas and polygons belong to the visible part of an object, without its
 shadow; at least {LEAST_VISIBLE:.0%} of every object is visible. Polygons are outer outlines: a
 hole made by something lying on top of an object is left out of `area` but not of
 the polygon. A heap of small things is one annotation with `iscrowd: 1` and a
 run-length mask. `background` and `source` name the photo and the digit or coin
 (numbered from 0 in the order of its file; coins in reading order).
+
+In Cityscapes' layout, as PNG: `leftImg8bit/SPLIT/sample/` and label maps
+`gtFine/SPLIT/sample/*_gtFine_labelIds.png`. The ids are borrowed from Cityscapes, which
+has none of these things: {_LABELS}.
+A heap has the label of its things. `tools/prepare_data.py cityscapes` makes the training
+ids of them as it does for Cityscapes.
 """
 
 
 def readme_text(stamp: dict, summary: dict[str, dict], materials: dict[str, Materials]) -> str:
     """Return the sample's README: contents, sources, licences and how it was made."""
     versions = ", ".join(f"{name} {version}" for name, version in stamp["versions"].items())
-    return f"""# Embedded detection sample
+    return f"""# Embedded sample
 
 Photographs with coins and paper stickers of handwritten digits laid on them.
 The photographs, coins and digits are real; laying them out is done by a program,
