@@ -49,15 +49,19 @@ class Part(NamedTuple):
 class Analysis(NamedTuple):
     """A model's `Cost`, its `Part` list, and what is not multiply-adds.
 
-    ``uncounted`` maps an operator's name to how often it ran. ``profiled`` is the macs and
-    half of the other operations that TensorFlow's profiler counts, the figure some papers
-    print: see `_PROFILED`.
+    ``uncounted`` maps an operator's name to how often it ran; ``operations`` are what
+    TensorFlow's profiler counts of them, see `_PROFILED`.
     """
 
     cost: Cost
     parts: list[Part]
     uncounted: dict[str, int]
-    profiled: int
+    operations: int
+
+    @property
+    def profiled(self) -> int:
+        """The macs and half of the other operations, the figure some papers print."""
+        return self.cost.macs + self.operations // 2
 
 
 def measure(model: nn.Module, shape: Sequence[int]) -> Cost:
@@ -83,7 +87,7 @@ def analyse(model: nn.Module, shape: Sequence[int], depth: int = 2) -> Analysis:
     flops = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
     parts = list(_parts(twin, "", type(twin).__name__ + ".", depth, flops))
     cost = Cost(_count(model), _count(model, norms=False), counter.get_total_flops() // 2)
-    return Analysis(cost, parts, dict(others.seen), cost.macs + others.operations // 2)
+    return Analysis(cost, parts, dict(others.seen), others.operations)
 
 
 def _run(model: nn.Module, image: Tensor) -> None:
@@ -143,6 +147,8 @@ class _Others(TorchDispatchMode):
             self.operations += out.numel()  # the bias
         elif name == "mean" and out.dim() == 4:  # a pooling in front of a convolution
             self.operations += args[0].numel()
+        elif name == "avg_pool2d":
+            self.operations += out.numel() * args[1][0] * args[1][1]
         elif name in _PROFILED:
             self.operations += _PROFILED[name] * out.numel()
         return out

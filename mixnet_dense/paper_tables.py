@@ -1,24 +1,28 @@
 """The papers' printed costs, cell by cell, and how to build what each cell counts.
 
-MobileNetV3: https://arxiv.org/abs/1905.02244, tables 3, 6 and 9. MixConv:
+MobileNetV3: https://arxiv.org/abs/1905.02244, tables 3, 6 to 9. MixConv:
 https://arxiv.org/abs/1907.09595, tables 1 and 2. MobileNetV1:
 https://arxiv.org/abs/1704.04861, tables 6 and 7. Each table says how it was counted; the
 conventions were found by comparing, the papers do not state them.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
 
 from mixnet_dense.backbones import build_classifier, networks
 from mixnet_dense.complexity import Cost, measure
+from mixnet_dense.paper_cells import ONE_DIGIT, WITH_ELEMENTWISE, Cell
+from mixnet_dense.paper_segmentation import SEGMENTATION, segmentation_cells
 
 CONVENTIONS = {
     "MobileNetV3 table 3": "params with batch norm, multiply-adds of convolutions and SE",
     "MobileNetV3 table 6": "params without batch norm; 91 class slots, V1 and V2 1.0: 81",
+    "MobileNetV3 table 7": SEGMENTATION,
+    "MobileNetV3 table 8": "as table 7; f the full image, h half of it",
     "MobileNetV3 table 9": "params with batch norm, 1280 behind the pooling never scaled",
     "MixConv table 1": "params with batch norm, 81 class slots",
     "MixConv table 2": "params with batch norm",
@@ -27,52 +31,6 @@ CONVENTIONS = {
 _QUOTED = "quoted there from elsewhere; the source's own figure differs"
 _LAST_DIGIT = "last printed digit"
 _CUT = "printed digits look cut off, not rounded"
-# Misses that another way of counting would explain; these still count as misses.
-_WITH_ELEMENTWISE = "219.7 with the profiler's element-wise operations"
-_ONE_DIGIT = "MobileNetV2's own paper prints 0.8"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A printed number and ours.
-
-    Attributes:
-        table, row: where it is printed.
-        quantity: ``'params'`` or ``'macs'``.
-        printed: as printed.
-        unit: what the printed number is to be multiplied by.
-        value: ours, exact.
-        why: what is known of a printed number that ours misses.
-    """
-
-    table: str
-    row: str
-    quantity: str
-    printed: str
-    unit: float
-    value: int
-    why: str = ""
-
-    @property
-    def difference(self) -> float:
-        """Ours over the printed number, minus 1."""
-        return self.value / (float(self.printed) * self.unit) - 1
-
-    @property
-    def reachable(self) -> bool:
-        """Whether some reading of the paper should give the printed number."""
-        return self.why in ("", _WITH_ELEMENTWISE, _ONE_DIGIT)
-
-    @property
-    def rounds(self) -> bool:
-        """Whether ours rounds to the printed digits."""
-        digits = len(self.printed.partition(".")[2])
-        return f"{self.value / self.unit:.{digits}f}" == self.printed
-
-    @property
-    def agrees(self) -> bool:
-        """Whether ours rounds to the printed digits or is within 1 % of them."""
-        return self.rounds or abs(self.difference) <= 0.01
 
 
 class _Detector(nn.Module):
@@ -126,7 +84,7 @@ def _pair(table, row, cost: Cost, params, macs, unit, why=("", ""), norm=True) -
 
 # Row, network, width, printed multiply-adds in millions, printed parameters in millions.
 _V3_TABLE_3 = [
-    ("V3-Large 1.0", "mobilenetv3_large", 1.0, "219", "5.4", (_CUT, _WITH_ELEMENTWISE)),
+    ("V3-Large 1.0", "mobilenetv3_large", 1.0, "219", "5.4", (_CUT, WITH_ELEMENTWISE)),
     ("V3-Large 0.75", "mobilenetv3_large", 0.75, "155", "4", ("", "")),
     ("MnasNet-A1", "mnasnet_a1", 1.0, "315", "3.9", ("", "MixConv prints 312 for it")),
     ("V2 1.0", "mobilenetv2", 1.0, "300", "3.4", (_QUOTED, "")),
@@ -162,7 +120,7 @@ _V3_TABLE_9 = [
 _PROFILER = "reached with the profiler's element-wise operations only"
 _V3_TABLE_6 = [
     ("V1", "MobileNetV1", "v1", 81, {}, "5.1", "1.3", ""),
-    ("V2", "MobileNetV2", "detection", 81, {}, "4.3", "0.80", _ONE_DIGIT),
+    ("V2", "MobileNetV2", "detection", 81, {}, "4.3", "0.80", ONE_DIGIT),
     ("MnasNet", "MnasNet", "detection", 91, {}, "4.88", "0.84", ""),
     ("V3", "MobileNetV3", "large", 91, {}, "4.97", "0.62", _PROFILER),
     ("V3 †", "MobileNetV3", "large", 91, dict(reduced_tail="detection"), "3.22", "0.51", ""),
@@ -208,24 +166,45 @@ _V1_TABLES = [
 _V1_UNREACHED = {(0.75, 160), (0.5, 160)}
 
 
-def cells() -> Iterator[Cell]:
-    """Every printed cell, with ours, in the order of the papers."""
-    for row, name, width, macs, params, why in _V3_TABLE_3:
-        cost = _classifier(name, width, 224)
-        yield from _pair("MobileNetV3 table 3", row, cost, params, macs, 1e6, why)
+HOSTS = {
+    "MobileNetV3 table 6": "mmdet",
+    "MixConv table 1": "mmdet",
+    "MobileNetV3 table 7": "mmseg",
+    "MobileNetV3 table 8": "mmseg",
+}
+"""What must be installed to build a table's networks, beyond torch."""
+
+
+def cells() -> list[Cell]:
+    """Every printed cell, with ours; without the tables whose `HOSTS` are not installed."""
+    found = list(_classification_cells())
+    if find_spec("mmdet"):
+        found += _detection_cells()
+    if find_spec("mmseg"):
+        found += segmentation_cells()
+    return sorted(found, key=lambda cell: list(CONVENTIONS).index(cell.table))
+
+
+def _detection_cells() -> Iterator[Cell]:
     for row, kind, arch, slots, options, params, macs, why in _V3_TABLE_6:
         cost = _ssdlite(kind, arch, slots, **options)
         table = "MobileNetV3 table 6"
         yield from _pair(table, row, cost, params, macs, 1e9, ("", why), norm=False)
-    for kind, size, width, macs, params, why in _V3_TABLE_9:
-        cost = _classifier(f"mobilenetv3_{kind}", width, size)
-        row = f"{kind} {size}/{width}"
-        yield from _pair("MobileNetV3 table 9", row, cost, params, macs, 1e6, why)
     for row, kernels, *printed in _MIXCONV_TABLE_1:
         families = (("MobileNetV1", "v1"), ("MobileNetV2", "detection"))
         for (kind, arch), (params, macs) in zip(families, printed, strict=True):
             cost = _ssdlite(kind, arch, 81, kernel_sizes=kernels)
             yield from _pair("MixConv table 1", f"{kind[-2:]} {row}", cost, params, macs, 1e9)
+
+
+def _classification_cells() -> Iterator[Cell]:
+    for row, name, width, macs, params, why in _V3_TABLE_3:
+        cost = _classifier(name, width, 224)
+        yield from _pair("MobileNetV3 table 3", row, cost, params, macs, 1e6, why)
+    for kind, size, width, macs, params, why in _V3_TABLE_9:
+        cost = _classifier(f"mobilenetv3_{kind}", width, size)
+        row = f"{kind} {size}/{width}"
+        yield from _pair("MobileNetV3 table 9", row, cost, params, macs, 1e6, why)
     for row, name, width, params, macs, why in _MIXCONV_TABLE_2:
         cost = _classifier(name, width, 224)
         yield from _pair("MixConv table 2", row, cost, params, macs, 1e6, why)
