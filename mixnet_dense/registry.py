@@ -32,5 +32,9 @@ OPTIM_WRAPPERS = root.Registry(
     scope=_SCOPE,
     locations=["mixnet_dense.engine"],
 )
-DATASETS = root.Registry("dataset", parent=root.DATASETS, scope=_SCOPE, locations=_DETECTION)
-METRICS = root.Registry("metric", parent=root.METRICS, scope=_SCOPE, locations=_DETECTION)
+DATASETS = root.Registry(
+    "dataset", parent=root.DATASETS, scope=_SCOPE, locations=[*_DETECTION, *_SEGMENTATION]
+)
+METRICS = root.Registry(
+    "metric", parent=root.METRICS, scope=_SCOPE, locations=[*_DETECTION, *_SEGMENTATION]
+)

@@ -1,10 +1,18 @@
+from pathlib import Path
+
 import golden
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from running import shell
 from torch import nn
 
 from mixnet_dense.backbones import MobileNetV2, MobileNetV3
 from mixnet_dense.complexity import analyse
+from mixnet_dense.registry import MODELS
 from mixnet_dense.seg import LRASPPHead, RASPPHead
 from mixnet_dense.seg.heads import pool_whole_or_window
 from mixnet_dense.weights import convert
@@ -16,6 +24,23 @@ def segmenter(backbone, kind, channels, **options):
     widths = tuple(backbone.taps[name].channels for name in backbone.out_taps)
     head = kind(widths if kind is LRASPPHead else widths[0], channels, num_classes=19, **options)
     return nn.Sequential(backbone, head)
+
+
+PROFILED = {
+    21233054912: 21285225515,
+    18155973384: 18405024863,
+    9533209824: 9735223442,
+    7582881504: 7748589250,
+    707927104: 739170418,
+}
+# Half the operations that the reference leaves out of it: two for each of the gate's
+# sigmoids (128 filters, 2 x 5, 3 x 9 and 1 x 2 windows), and on the 33 x 65 map of 288
+# channels it takes windows of 33 x 33 for ours of 33 x 49.
+UNCOUNTED = {
+    9533209824: 128 * 10,
+    7582881504: 128 * 27,
+    707927104: 128 * 2 + 288 * 2 * (33 * 49 - 33 * 33) // 2,
+}
 
 
 # MobileNetV3 table 7, rows 1, 5 and 8, and table 8: counted from the paper by formulas.
@@ -38,7 +63,21 @@ def test_costs_are_exact(kind, options, head, channels, shape, expected):
     model = segmenter(kind(**{"output_stride": 16, **options}), head, channels)
     if head is LRASPPHead and options.get("output_stride") == 32:
         model[1].pool, model[1].pool_stride = 25, (4, 5)
-    assert analyse(model, shape).cost == expected
+    found = analyse(model, shape)
+    assert found.cost == expected
+    profiled = found.cost.macs + (found.operations + 43 * shape[0] * shape[1]) // 2
+    assert profiled - PROFILED[expected[2]] == (UNCOUNTED[expected[2]] if head is LRASPPHead else 0)
+
+
+@pytest.mark.parametrize("pool", [49, None])
+@pytest.mark.parametrize("shape", [(64, 96), (129, 161)])
+def test_segmenter_can_be_exported(pool, shape):
+    backbone = MobileNetV3("small", out_taps=LOW, output_stride=16, channels_last=False)
+    model = segmenter(backbone, LRASPPHead, 16, pool=pool).eval()
+    image = torch.randn(1, 3, *shape)
+    exported = torch.export.export(model, (image,)).module()
+    with torch.no_grad():
+        torch.testing.assert_close(exported(image), model(image), rtol=1e-4, atol=1e-5)
 
 
 def test_pooling_window_larger_than_the_map_takes_all_of_it():
@@ -65,6 +104,85 @@ def test_one_image_of_any_size(shape, kind, training):
     if training:  # the pooled branch and small maps: batch norm over a single value
         out.square().mean().backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """The config's segmenter, MobileNetV3-Small."""
+    config = Config.fromfile(Path(__file__).parents[1] / "configs/lraspp_mobilenetv3_small.py")
+    init_default_scope("mmseg")
+    model = MODELS.build(config.model)
+    model.data_preprocessor.size = (1, 1)  # pads nothing
+    return model
+
+
+def batch_of_one(shape, labels):
+    image = torch.randint(0, 256, (3, *shape), dtype=torch.uint8)
+    item = SegDataSample(gt_sem_seg=PixelData(data=labels), metainfo=dict(ori_shape=shape))
+    item.set_metainfo(dict(img_shape=shape))
+    return dict(inputs=[image], data_samples=[item])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (31, 47), (512, 1024), (1025, 2049)])
+def test_whole_segmenter_trains_and_predicts_at_any_size(whole, shape):
+    data = batch_of_one(shape, torch.randint(0, 19, (1, *shape)))
+    whole.train().zero_grad()
+    loss = whole(**whole.data_preprocessor(data, True), mode="loss")["decode.loss_ce"]
+    loss.backward()
+    assert loss.isfinite() and loss > 0
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in whole.parameters())
+    (found,) = whole.eval()(**whole.data_preprocessor(data, False), mode="predict")
+    assert found.pred_sem_seg.data.shape == (1, *shape)
+    assert found.seg_logits.data.isfinite().all()
+
+
+def test_labels_that_are_all_ignored_give_no_loss(whole):
+    data = batch_of_one((64, 64), torch.full((1, 64, 64), 255))
+    whole.train().zero_grad()
+    losses = whole(**whole.data_preprocessor(data, True), mode="loss")
+    losses["decode.loss_ce"].backward()
+    assert losses["decode.loss_ce"] == 0 and losses["decode.acc_seg"].isfinite()
+    assert all((p.grad == 0).all() for p in whole.parameters())
+
+
+def test_weights_of_imagenet_fit_as_far_as_the_last_stage(tmp_path):
+    full = MobileNetV3("small", out_taps=("last",))
+    torch.save(
+        {f"backbone.{key}": value for key, value in full.state_dict().items()}, tmp_path / "w.pth"
+    )
+    init = dict(type="Pretrained", checkpoint=str(tmp_path / "w.pth"), prefix="backbone.")
+    ours = MobileNetV3("small", out_taps=LOW, reduced_tail="segmentation", init_cfg=init)
+    ours.init_weights()
+    same = [
+        torch.equal(value, full.state_dict()[key])
+        for key, value in ours.state_dict().items()
+        if not key.startswith(("blocks.8", "blocks.9", "blocks.10", "last"))
+    ]
+    assert len(same) > 100 and all(same)
+
+
+def test_segmentation_needs_no_mmdet_and_detection_no_mmseg(tmp_path):
+    code = """
+import sys
+sys.modules["{other}"] = None
+from mmengine.registry import init_default_scope
+from mixnet_dense.engine.setup import load_config
+from mixnet_dense.registry import DATASETS, METRICS, MODELS
+config = load_config("{config}")
+init_default_scope(config.default_scope)
+MODELS.build(config.model)
+METRICS.build(config.val_evaluator | dict({metric}))
+assert DATASETS.get(config.val_dataloader.dataset.type)
+import mixnet_dense.evaluation.{drawer}, mixnet_dense.engine.train, mixnet_dense.evaluation.run
+"""
+    configs = Path(__file__).parents[1] / "configs"
+    for other, config, metric, drawer in (
+        ("mmdet", "lraspp_mobilenetv3_small.py", "", "masks"),
+        ("mmseg", "ssdlite_mixnet.py", "ann_file=None", "boxes"),
+    ):
+        text = code.format(other=other, config=configs / config, metric=metric, drawer=drawer)
+        done = shell("-c", text, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
 
 
 def torchvision_output(state):

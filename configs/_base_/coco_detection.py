@@ -59,3 +59,7 @@ val_evaluator = dict(
     metric="bbox",
 )
 test_evaluator = val_evaluator
+default_scope = "mmdet"
+visualizer = dict(
+    type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer"
+)

@@ -9,10 +9,20 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import DataLoader
 
 from mixnet_dense.cli import InputError
 
 _SPLITS = ("train", "val", "test")
+# By dataset type: what to do where its files are not there.
+_GET = {
+    "CityscapesDataset": "unpack Cityscapes' leftImg8bit/ and gtFine/ (cityscapes-dataset.com) "
+    "there and run: python tools/prepare_data.py cityscapes, or run the embedded sample with: "
+    "make demo-seg",
+    "CocoDataset": "put COCO 2017 (cocodataset.org) or your own data there as annotations/, "
+    "train2017/ and val2017/, or run the embedded sample with: make demo",
+}
 
 
 def load_config(path: str, options: Sequence[str] = ()) -> Config:
@@ -97,11 +107,8 @@ def check_files(config: Config, splits: Sequence[str] = _SPLITS) -> None:
         for name in filter(None, wanted):
             path = root / name
             if not path.exists():
-                raise InputError(
-                    f"{path}: not there; put COCO 2017 (cocodataset.org) or your own data into "
-                    f"{root} as annotations/, train2017/ and val2017/, or run the embedded "
-                    "sample with: make demo"
-                )
+                hint = _GET.get(dataset.type.rpartition(".")[2])
+                raise InputError(f"{path}: not there" + (f"; {hint}" if hint else ""))
 
 
 def work_dir(config: Config, given: str | None) -> str:
@@ -129,8 +136,17 @@ def build_runner(config: Config, loop: str) -> Runner:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, AssertionError, OSError) as error:
         raise InputError(f"config: {type(error).__name__}: {first_line(error)}") from error
+    for built in filter(None, loops):
+        check_not_empty(built.dataloader)
     _check_classes([built.dataloader.dataset for built in loops if built], runner)
     return runner
+
+
+def check_not_empty(loader: DataLoader) -> None:
+    """Raise InputError unless the loader has a batch: fewer images would train nothing."""
+    if len(loader) == 0:
+        size = loader.batch_sampler.batch_size
+        raise InputError(f"{len(loader.dataset)} images are fewer than a batch of {size}")
 
 
 @contextmanager
@@ -155,11 +171,18 @@ def _check_classes(built: Sequence, runner: Runner) -> None:
     lists = [tuple(dataset.metainfo.get("classes", ())) for dataset in built]
     for classes in lists[1:]:
         check_same_classes("the validation dataset", classes, "the training dataset", lists[0])
-    head = getattr(getattr(runner.model, "module", runner.model), "bbox_head", None)
-    if head is not None and len(lists[0]) != head.num_classes:
-        raise InputError(
-            f"the dataset has {len(lists[0])} classes, the head num_classes={head.num_classes}"
-        )
+    model = bare_model(runner.model)
+    head = getattr(model, "bbox_head", None) or getattr(model, "decode_head", None)
+    count = getattr(head, "num_classes", None)  # a cascade's list of heads has none
+    if count is not None and len(lists[0]) != count:
+        raise InputError(f"the dataset has {len(lists[0])} classes, the head num_classes={count}")
+
+
+def bare_model(model: nn.Module) -> nn.Module:
+    """The model itself, without the wrappers of other processes or test-time augmentation."""
+    while hasattr(model, "module"):
+        model = model.module
+    return model
 
 
 def check_same_classes(name: str, classes: Sequence[str], of: str, expected: Sequence[str]) -> None:

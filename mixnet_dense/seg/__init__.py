@@ -1,5 +1,6 @@
-"""LR-ASPP and R-ASPP segmentation over mmseg's BaseDecodeHead; importing registers them."""
+"""LR-ASPP, R-ASPP, Cityscapes' dataset and metric over mmseg; importing registers them."""
 
+from mixnet_dense.seg.cityscapes import CityscapesDataset, IoUMetric
 from mixnet_dense.seg.heads import LRASPPHead, RASPPHead
 
-__all__ = ["LRASPPHead", "RASPPHead"]
+__all__ = ["CityscapesDataset", "IoUMetric", "LRASPPHead", "RASPPHead"]

@@ -1,0 +1,119 @@
+"""Cityscapes' dataset and metric for mmseg, with what they read checked beforehand."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmseg.datasets import CityscapesDataset as HostDataset
+from mmseg.evaluation.metrics import IoUMetric as HostMetric
+
+from mixnet_dense.cli import InputError
+from mixnet_dense.data.labels import Fault, pair_fault
+from mixnet_dense.data.progress import Progress
+from mixnet_dense.registry import DATASETS, METRICS
+
+_PREPARED = "_gtFine_labelTrainIds.png"
+
+
+@DATASETS.register_module()
+class CityscapesDataset(HostDataset):
+    """mmseg's CityscapesDataset; every label map is read once before training begins.
+
+    With ``metainfo=dict(classes=..., palette=...)`` it reads any data set in Cityscapes'
+    layout: a pixel's value is the number of its class, 255 is ignored. Classes whose names
+    are all Cityscapes' own are picked out of its 19 by name, as in mmseg.
+
+    Args:
+        check_labels: read all label maps on construction, on all cores; False trusts them.
+        **options: of mmseg's dataset.
+
+    Raises:
+        InputError: no images, an image without a label map or of another size, a label map
+            that cannot be read or has a value that is no class.
+    """
+
+    def __init__(self, check_labels: bool = True, **options):
+        self._checks = check_labels
+        super().__init__(**options)
+
+    @classmethod
+    def get_label_map(cls, new_classes: Sequence[str] | None = None) -> dict | None:
+        """mmseg's map from Cityscapes' classes to some of them; None for other classes."""
+        if new_classes is None or not set(new_classes) <= set(cls.METAINFO["classes"]):
+            return None
+        return super().get_label_map(list(new_classes))
+
+    def _update_palette(self) -> list:
+        own = self._metainfo["palette"] == self.METAINFO["palette"]
+        if own and self.label_map is None and len(self._metainfo["classes"]) != 19:
+            self._metainfo["palette"] = []  # mmseg draws another
+        return super()._update_palette()
+
+    def load_data_list(self) -> list[dict]:
+        rows = super().load_data_list()
+        if (self.backend_args or {}).get("backend", "local") != "local":
+            return rows
+        if not rows:
+            raise InputError(f"{self.data_prefix['img_path']}: no *{self.img_suffix} there")
+        if "seg_map_path" in rows[0]:
+            self._check_there(rows)
+            if self._checks:
+                # Told to all processes: one that waits for another would wait for long.
+                faults = [_first_fault(rows, self._allowed()) if is_main_process() else ""]
+                broadcast_object_list(faults)
+                if faults[0]:
+                    raise InputError(faults[0])
+        return rows
+
+    def _check_there(self, rows: Sequence[dict]) -> None:
+        missing = [row["seg_map_path"] for row in rows if not os.path.isfile(row["seg_map_path"])]
+        if missing:
+            hint = f"; run: python tools/prepare_data.py cityscapes {self.data_root or ''}".rstrip()
+            raise InputError(
+                f"{len(missing)} of {len(rows)} images have no label map, first {missing[0]}"
+                + (hint if self.seg_map_suffix == _PREPARED else "")
+            )
+
+    def _allowed(self) -> np.ndarray:
+        """Which pixel values there may be, (256,) bool."""
+        custom = self.label_map is None
+        classes = self.metainfo["classes"] if custom else self.METAINFO["classes"]
+        allowed = np.zeros(256, bool)
+        allowed[: len(classes) + self.reduce_zero_label] = allowed[self.ignore_index] = True
+        return allowed
+
+
+def _first_fault(rows: Sequence[dict], allowed: np.ndarray) -> str:
+    """What is wrong with the first bad label map, '' if all are good."""
+
+    def look(row: dict) -> Fault | None:
+        return pair_fault(Path(row["img_path"]), Path(row["seg_map_path"]), allowed, whole=False)
+
+    progress = Progress(len(rows), "label maps checked")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for fault in pool.map(look, rows):
+            progress.step()
+            if fault:
+                pool.shutdown(wait=False, cancel_futures=True)
+                return fault.message
+    return ""
+
+
+@METRICS.register_module()
+class IoUMetric(HostMetric):
+    """mmseg's IoUMetric, in per cent, with ``IoU.CLASS`` beside mIoU, mAcc and aAcc.
+
+    A class that is neither annotated nor predicted has NaN and is left out of the mean.
+    """
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        metrics = super().compute_metrics(results)
+        if not self.format_only:
+            intersect, union = (sum(row[at].double() for row in results) for at in (0, 1))
+            per_class = (100 * intersect / union).tolist()
+            for name, value in zip(self.dataset_meta["classes"], per_class, strict=True):
+                metrics[f"IoU.{name}"] = round(value, 2)
+        return metrics
