@@ -4,14 +4,22 @@ VENV := .venv
 STOCK := .venv-openmmlab
 BIN := $(VENV)/bin/python
 DEMO := work_dirs/demo
+DEMO_SEG := work_dirs/demo-seg
 
-.PHONY: demo test test-openmmlab lint format clean
+.PHONY: demo demo-seg test test-openmmlab lint format clean
 
 # Train MixNet-S SSDLite on the embedded sample, evaluate it, draw what it finds.
 demo: $(VENV)/ready
 	$(BIN) tools/prepare_data.py sample --out data/sample
 	$(BIN) tools/train.py configs/ssdlite_mixnet_sample.py --work-dir $(DEMO)
 	$(BIN) tools/test.py configs/ssdlite_mixnet_sample.py $(DEMO) --work-dir $(DEMO) --report $(DEMO)/report
+
+# Train MobileNetV3-Small LR-ASPP on the same sample in Cityscapes' layout.
+demo-seg: $(VENV)/ready
+	$(BIN) tools/prepare_data.py sample --out data/sample
+	$(BIN) tools/prepare_data.py cityscapes data/sample
+	$(BIN) tools/train.py configs/lraspp_mobilenetv3_small_sample.py --work-dir $(DEMO_SEG)
+	$(BIN) tools/test.py configs/lraspp_mobilenetv3_small_sample.py $(DEMO_SEG) --work-dir $(DEMO_SEG) --report $(DEMO_SEG)/report
 
 test: $(VENV)/ready
 	$(BIN) -m pytest

@@ -1,6 +1,5 @@
 """Every tool's main, on a sample of a few images, and what it says to bad input."""
 
-import importlib.util
 import io
 import json
 import os
@@ -12,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from running import ROOT, shell, tool
 
 from mixnet_dense.cli import InputError
 from mixnet_dense.data.sample import SampleRequest, build_sample
 from mixnet_dense.weights.load import latest_checkpoint
 
-ROOT = Path(__file__).parents[1]
 CONFIG = f'''
 _base_ = "{ROOT}/configs/ssdlite_mixnet_sample.py"
 data = dict(data_root="SAMPLE/")
@@ -32,18 +31,6 @@ test_dataloader = val_dataloader
 val_evaluator = test_evaluator = dict(ann_file="SAMPLE/annotations/instances_val2017.json")
 train_cfg = dict(max_epochs=2, val_interval=2)
 '''
-
-
-def tool(name):
-    spec = importlib.util.spec_from_file_location(f"tool_{name}", ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return lambda *argv: module.main(module.parse_args([str(arg) for arg in argv]))
-
-
-def shell(*argv, cwd):
-    command = [sys.executable, *(str(arg) for arg in argv)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Draw detections: python tools/predict.py CONFIG CHECKPOINT IMAGES… --out DIR"""
+"""Draw detections or segmentations: python tools/predict.py CONFIG CHECKPOINT IMAGES… --out DIR"""
 
 import argparse
 
@@ -20,11 +20,12 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     from mixnet_dense.engine.setup import load_config
-    from mixnet_dense.evaluation.predict import find_images, predict
+    from mixnet_dense.evaluation.images import find_images
+    from mixnet_dense.evaluation.predict import predict
 
     config = load_config(args.config, args.cfg_options)
-    rows = predict(config, args.checkpoint, find_images(args.images), args.out, args.score)
-    print(f"\n{len(rows)} detections in {args.out}/predictions.json, pictures beside it")
+    predict(config, args.checkpoint, find_images(args.images), args.out, args.score)
+    print(f"\npredictions.json and pictures are in {args.out}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Prepare data sets: `sample` writes the small detection set that needs no download."""
+"""Prepare data sets: `sample` makes a small one without download, `cityscapes` your copy."""
 
 import argparse
 from pathlib import Path
@@ -12,9 +12,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     sample = commands.add_parser(
         "sample",
-        help="a COCO-format detection set from photos inside two pip packages, no download",
-        description="Write a small COCO-format detection set made from real photographs, coins "
-        "and handwritten digits that come inside scikit-image and scikit-learn.",
+        help="a small COCO and Cityscapes set from photos inside two pip packages, no download",
+        description="Write a small set in COCO's and in Cityscapes' layout, made from real "
+        "photographs, coins and handwritten digits inside scikit-image and scikit-learn.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     sample.add_argument(
@@ -26,6 +26,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     sample.add_argument(
         "--force", action="store_true", help="replace an older sample; never any other folder"
     )
+    cityscapes = commands.add_parser(
+        "cityscapes",
+        help="training ids for Cityscapes as its zip files unpack",
+        description="Check every image with its label ids and write *_gtFine_labelTrainIds.png "
+        "beside them. Can be interrupted and started again.",
+    )
+    cityscapes.add_argument(
+        "root", type=Path, nargs="?", default=Path("data/cityscapes"),
+        help="folder of leftImg8bit/ and gtFine/ (data/cityscapes)",
+    )  # fmt: skip
     return parser.parse_args(argv)
 
 
@@ -43,9 +53,17 @@ def prepare_sample(args: argparse.Namespace) -> None:
     print(f"wrote {args.out}; look at {args.out / 'preview.jpg'} and {args.out / 'README.md'}")
 
 
+def prepare_cityscapes(args: argparse.Namespace) -> None:
+    """Write the training ids and say how many."""
+    from mixnet_dense.data.cityscapes import prepare
+
+    for split, counts in prepare(args.root).items():
+        print(f"{split}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+
+
 def main(args: argparse.Namespace) -> None:
     """Run the chosen command."""
-    commands = {"sample": prepare_sample}
+    commands = {"sample": prepare_sample, "cityscapes": prepare_cityscapes}
     commands[args.command](args)
 
 

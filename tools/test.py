@@ -2,7 +2,7 @@
 
 import argparse
 
-from mixnet_dense.cli import add_config_arguments, add_runner_arguments, parse, run
+from mixnet_dense.cli import InputError, add_config_arguments, add_runner_arguments, parse, run
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -12,14 +12,38 @@ def parse_args(argv=None) -> argparse.Namespace:
     add_runner_arguments(parser)
     parser.add_argument("--out", metavar="FILE", help='write {"metrics": {…}} as JSON')
     parser.add_argument("--report", metavar="DIR", help="write metrics, predictions and pictures")
-    return parse(parser, argv)
+    segmentation = parser.add_argument_group("segmentation")
+    segmentation.add_argument(
+        "--tta", action="store_true", help="average over scales and mirrored images"
+    )
+    segmentation.add_argument(
+        "--slide", action="store_true", help="in overlapping windows, not whole images"
+    )
+    segmentation.add_argument(
+        "--submission", metavar="DIR", help="no metrics: label ids for Cityscapes' test server"
+    )
+    args = parse(parser, argv)
+    if args.submission and (args.out or args.report):
+        raise InputError("--submission has no metrics: leave out --out and --report")
+    return args
 
 
 def main(args: argparse.Namespace) -> None:
     from mixnet_dense.engine.setup import load_config
+    from mixnet_dense.evaluation import variants
     from mixnet_dense.evaluation.run import evaluate
 
     config = load_config(args.config, args.cfg_options)
+    if args.slide:
+        config = variants.with_windows(config)
+    if args.tta:
+        config = variants.with_augmentation(config)
+    if args.submission:
+        zipped = variants.submit(
+            config, args.checkpoint, args.submission, args.work_dir, args.launcher
+        )
+        print(f"\n{zipped} is ready to be uploaded")
+        return
     evaluate(
         config,
         args.checkpoint,

@@ -1,11 +1,13 @@
 """Evaluating a checkpoint with the metrics its config names."""
 
-import math
+import copy
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from mixnet_dense.engine.setup import (
+    bare_model,
     build_runner,
     check_files,
     check_same_classes,
@@ -13,7 +15,7 @@ from mixnet_dense.engine.setup import (
     work_dir,
 )
 from mixnet_dense.evaluation.predict import predict
-from mixnet_dense.files import check_writable, write_json
+from mixnet_dense.files import check_writable, json_number, write_json
 from mixnet_dense.weights.load import load_weights
 
 
@@ -29,7 +31,7 @@ def evaluate(
     """Run the config's test loop.
 
     Args:
-        config: see `engine.setup.load_config`.
+        config: see `engine.setup.load_config`, and `variants` for how else to test it.
         checkpoint: weights of that config's model.
         folder: for logs.
         launcher: as for training.
@@ -38,7 +40,8 @@ def evaluate(
             first images with what was found in them.
 
     Returns:
-        The metrics by mm's names, such as ``coco/bbox_mAP``; None where undefined.
+        The metrics by mm's names, such as ``coco/bbox_mAP`` or ``mIoU``; None where
+        undefined.
 
     Raises:
         InputError: missing files, a checkpoint of another model, or a place that cannot
@@ -49,29 +52,42 @@ def evaluate(
         targets.append(str(Path(report) / "metrics.json"))
     for path in targets:
         check_writable(path)
+    runner = test_runner(config, checkpoint, folder, launcher)
+    with unreadable_images_named():
+        metrics = {name: json_number(value) for name, value in runner.test().items()}
+    if runner.rank == 0:
+        for path in targets:
+            write_json(path, {"metrics": metrics})
+        if report:
+            _draw_first(runner, config, checkpoint, report)
+    return metrics
+
+
+def test_runner(config: Config, checkpoint: str, folder: str | None, launcher: str) -> Runner:
+    """A runner whose test loop is ready, with the checkpoint's weights; see `evaluate`."""
     check_files(config, ("test",))
     config.work_dir = work_dir(config, folder)
     config.launcher = launcher
     config.load_from, config.resume = None, False
     runner = build_runner(config, "test")
-    model = getattr(runner.model, "module", runner.model)
-    trained = load_weights(model, checkpoint).get("dataset_meta") or {}
-    dataset = runner.test_loop.dataloader.dataset
+    trained = load_weights(bare_model(runner.model), checkpoint).get("dataset_meta") or {}
     if trained.get("classes"):
-        check_same_classes(
-            "the dataset", dataset.metainfo["classes"], "the checkpoint", trained["classes"]
-        )
-    with unreadable_images_named():
-        metrics = {name: _number(value) for name, value in runner.test().items()}
-    if runner.rank == 0:
-        for path in targets:
-            write_json(path, {"metrics": metrics})
-        if report:
-            rows = (dataset.get_data_info(index) for index in range(min(12, len(dataset))))
-            predict(config, checkpoint, [Path(row["img_path"]) for row in rows], report)
-    return metrics
+        own = runner.test_loop.dataloader.dataset.metainfo["classes"]
+        check_same_classes("the dataset", own, "the checkpoint", trained["classes"])
+    return runner
 
 
-def _number(value) -> float | None:
-    """JSON has no NaN, which is how mmdet says that a class has no boxes."""
-    return None if math.isnan(value) else float(value)
+def _draw_first(runner: Runner, config: Config, checkpoint: str, report: str) -> None:
+    """Pictures of the first images; of label maps beside what was annotated."""
+    dataset = runner.test_loop.dataloader.dataset
+    rows = [dataset.get_data_info(index) for index in range(min(12, len(dataset)))]
+    annotated = {}
+    if "seg_map_path" in rows[0]:
+        from mmseg.datasets.transforms import LoadAnnotations
+
+        load = LoadAnnotations()
+        annotated = {Path(row["img_path"]): load(row)["gt_seg_map"] for row in rows}
+    plain = copy.deepcopy(config)
+    plain.model = config.model.get("module", config.model)  # without test-time augmentation
+    images = [Path(row["img_path"]) for row in rows]
+    predict(plain, checkpoint, images, report, annotated=annotated)
