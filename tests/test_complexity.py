@@ -131,7 +131,7 @@ def test_configs_are_the_networks_of_the_tables(name):
 
 
 ZOO = re.findall(
-    r"^\| \[`(\w+)\.py`\].*?\| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|",
+    r"^\| \[`(\w+)\.py`\].*?\| ([\d,]+,\d+) \| ([\d,]+) \| ([\d,]+) \|",
     (ROOT / "docs" / "model_zoo.md").read_text(),
     re.MULTILINE,
 )

@@ -82,7 +82,7 @@ def _draw_first(runner: Runner, config: Config, checkpoint: str, report: str) ->
     dataset = runner.test_loop.dataloader.dataset
     rows = [dataset.get_data_info(index) for index in range(min(12, len(dataset)))]
     annotated = {}
-    if "seg_map_path" in rows[0]:
+    if rows[0].get("seg_map_path"):  # None in mmdet
         from mmseg.datasets.transforms import LoadAnnotations
 
         load = LoadAnnotations()
