@@ -1,8 +1,8 @@
 # MobileNetV3-Small LR-ASPP on the embedded sample, for two CPU cores: make demo-seg
 _base_ = "./lraspp_mobilenetv3_large.py"
-crop_size = (256, 256)
+crop_size = (224, 224)
 train_pipeline = _base_.train_pipeline
-train_pipeline[2].update(scale=crop_size, ratio_range=(0.8, 1.25))  # RandomResize
+train_pipeline[2].update(scale=(256, 256), ratio_range=(0.8, 1.25))  # RandomResize
 train_pipeline[3].update(crop_size=crop_size)  # RandomCrop
 classes = ("background", "coin", "zero", "three", "four")
 palette = [[40, 40, 40], [250, 170, 30], [0, 130, 230], [60, 180, 75], [230, 25, 75]]
