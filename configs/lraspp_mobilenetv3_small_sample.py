@@ -15,7 +15,7 @@ data = dict(data_root="data/sample/", metainfo=dict(classes=classes, palette=pal
 train_dataloader = dict(batch_size=16, num_workers=1, dataset=dict(pipeline=train_pipeline, **data))
 val_dataloader = dict(num_workers=1, dataset=data)
 test_dataloader = val_dataloader
-max_epochs = 4
+max_epochs = 3
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 auto_scale_lr = dict(enable=False)
 adamw = dict(_delete_=True, type="AdamW", lr=4e-3, weight_decay=0.05, fused=True)
