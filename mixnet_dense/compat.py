@@ -154,6 +154,10 @@ def guard_checkpoint_loading() -> None:
     def load_checkpoint(cls, filename, map_location=None, logger="current"):
         import torch
 
+        if str(filename).endswith(".safetensors"):
+            from mixnet_dense.weights.files import read
+
+            return dict(zip(("state_dict", "meta"), read(filename), strict=True))
         unrestricted = torch.load
         torch.load = _restricted(unrestricted)
         try:
@@ -165,6 +169,18 @@ def guard_checkpoint_loading() -> None:
         return checkpoint if _trusted else _without_code(checkpoint)
 
     CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)
+
+
+def register_weight_sources() -> None:
+    """Make ``timm://NAME`` and ``tv://NAME`` checkpoints for mmengine; see `weights.hub`."""
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    def load(filename, map_location=None):
+        from mixnet_dense.weights.hub import load
+
+        return load(filename, map_location)
+
+    CheckpointLoader.register_scheme(prefixes=("timm://", "tv://"), loader=load, force=True)
 
 
 def _without_code(checkpoint):
@@ -183,7 +199,17 @@ def _restricted(torch_load):
         if _trusted:
             return torch_load(file, map_location=map_location, weights_only=False)
         try:
-            with torch.serialization.safe_globals(_allowed()):
+            try:
+                allowed = _plain_values()
+                if "mmengine" in sys.modules:
+                    allowed += _log_buffers()
+                with torch.serialization.safe_globals(allowed):
+                    return torch_load(file, map_location=map_location, weights_only=True)
+            except UnpicklingError as error:
+                # mmengine takes seconds to import: only for its own checkpoints.
+                if "mmengine." not in str(error) or not importlib.util.find_spec("mmengine"):
+                    raise
+            with torch.serialization.safe_globals(_plain_values() + _log_buffers()):
                 return torch_load(file, map_location=map_location, weights_only=True)
         except UnpicklingError as error:
             raise InputError(f"checkpoint '{file}': {_explain(error)}") from error
@@ -204,8 +230,8 @@ def _explain(error: UnpicklingError) -> str:
     return "is not a checkpoint of tensors and plain values"
 
 
-def _allowed() -> list:
-    """What mmengine writes beside tensors: numpy values and its log buffers."""
+def _plain_values() -> list:
+    """numpy's arrays and numbers, which mmengine writes beside tensors."""
     import numpy as np
 
     scalar, (reconstruct, *_) = np.float64(0).__reduce__()[0], np.empty(0).__reduce__()
@@ -213,11 +239,14 @@ def _allowed() -> list:
     allowed += [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "u4", "u8", "?")]
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # numpy 1 and 2
         allowed += [(scalar, f"{module}.scalar"), (reconstruct, f"{module}._reconstruct")]
-    if importlib.util.find_spec("mmengine"):
-        from mmengine.logging.history_buffer import HistoryBuffer
-
-        allowed += [HistoryBuffer, (_history_method, "builtins.getattr")]
     return allowed
+
+
+def _log_buffers() -> list:
+    """mmengine's own log buffers, in its checkpoints."""
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    return [HistoryBuffer, (_history_method, "builtins.getattr")]
 
 
 def _history_method(owner: type, name: str):

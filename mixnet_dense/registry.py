@@ -13,6 +13,7 @@ from mmengine import registry as root
 from mixnet_dense import compat
 
 compat.guard_checkpoint_loading()
+compat.register_weight_sources()
 
 _SCOPE = "mixnet_dense"
 _DETECTION = ["mixnet_dense.det"] if find_spec("mmdet") else []
@@ -22,7 +23,7 @@ MODELS = root.Registry(
     "model",
     parent=root.MODELS,
     scope=_SCOPE,
-    locations=["mixnet_dense.backbones", *_DETECTION, *_SEGMENTATION],
+    locations=["mixnet_dense.backbones.networks", *_DETECTION, *_SEGMENTATION],
 )
 TASK_UTILS = root.Registry("task util", parent=root.TASK_UTILS, scope=_SCOPE, locations=_DETECTION)
 HOOKS = root.Registry("hook", parent=root.HOOKS, scope=_SCOPE, locations=["mixnet_dense.engine"])

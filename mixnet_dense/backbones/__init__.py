@@ -1,18 +1,25 @@
-"""The backbones of the papers; importing this registers them."""
+"""The backbones of the papers.
 
-from mixnet_dense.backbones.backbone import MobileBackbone, Tap
-from mixnet_dense.backbones.classifier import build_classifier
-from mixnet_dense.backbones.mixconv import MixConv2d
-from mixnet_dense.backbones.networks import MixNet, MnasNet, MobileNetV1, MobileNetV2, MobileNetV3
+The names below are imported when they are first used: the tables alone need no torch.
+"""
 
-__all__ = [
-    "MixConv2d",
-    "MixNet",
-    "MnasNet",
-    "MobileBackbone",
-    "MobileNetV1",
-    "MobileNetV2",
-    "MobileNetV3",
-    "Tap",
-    "build_classifier",
-]
+from importlib import import_module
+
+_PLACES = {
+    "MixConv2d": "mixconv",
+    "MixNet": "networks",
+    "MnasNet": "networks",
+    "MobileBackbone": "backbone",
+    "MobileNetV1": "networks",
+    "MobileNetV2": "networks",
+    "MobileNetV3": "networks",
+    "Tap": "backbone",
+    "build_classifier": "classifier",
+}
+__all__ = list(_PLACES)
+
+
+def __getattr__(name: str):
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

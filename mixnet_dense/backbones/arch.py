@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 Kernels = tuple[int, ...]
+PARTITIONS = ("equal", "exponential")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +118,29 @@ class Network:
     dropout: float = 0.2
 
 
+def partition_channels(channels: int, groups: int, partition: str = "equal") -> tuple[int, ...]:
+    """Channels of each group (MixConv section 3.2); what is left over goes to the first.
+
+    ``equal``: ``channels // groups`` each. ``exponential``: group i has about
+    ``2**-i`` of the channels and the last two are equal, so 32 in 4 groups
+    are 16, 8, 4, 4.
+
+    Raises:
+        ValueError: an unknown partition, or a group would be empty.
+    """
+    if partition == "equal":
+        sizes = [channels // groups] * groups
+    elif partition == "exponential":
+        sizes = [channels >> min(group, groups - 1) for group in range(1, groups + 1)]
+        sizes = sizes if groups > 1 else [channels]
+    else:
+        raise ValueError(f"partition={partition!r}: must be one of {PARTITIONS}")
+    sizes[0] += channels - sum(sizes)
+    if min(sizes) < 1:
+        raise ValueError(f"{channels} channels cannot fill {groups} groups ({partition})")
+    return tuple(sizes)
+
+
 def squeeze_channels(network: Network, block: Block) -> int:
     """Width of the squeeze-and-excitation bottleneck of ``block``; 0 for none."""
     if not block.squeeze:
@@ -125,18 +149,20 @@ def squeeze_channels(network: Network, block: Block) -> int:
     return network.round_squeeze(base * block.squeeze)
 
 
-def scale(network: Network, width: float) -> Network:
+def scale(network: Network, width: float, fixed_stem: bool = False) -> Network:
     """Apply the width multiplier.
 
     The stem and block outputs are rounded by ``network.round_channels``; an expansion is
-    the actual input times the paper's ratio, rounded by `round8`.
+    the actual input times the paper's ratio, rounded by `round8`. ``fixed_stem`` leaves
+    the stem as it is, as timm does in MobileNetV3 below 0.75.
 
     Raises:
         ValueError: ``width`` is not positive.
     """
     if not isinstance(width, (int, float)) or not 0 < width < float("inf"):
         raise ValueError(f"width={width!r}: must be a positive number, such as 0.5, 1.0 or 1.4")
-    channels = stem = network.round_channels(network.stem * width)
+    stem = network.stem if fixed_stem else network.round_channels(network.stem * width)
+    channels = stem
     blocks = []
     for block in network.blocks:
         ratio = Fraction(block.expansion, block.in_channels)

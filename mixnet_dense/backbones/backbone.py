@@ -61,6 +61,7 @@ class MobileBackbone(BaseModule):
     Args:
         network: the table.
         width: width multiplier, applied with the network's own rounding rule.
+        fixed_stem: leave the first convolution out of it (timm's narrow MobileNetV3).
         out_taps: names of the maps to return.
         output_stride: 32, 16 or 8; below 32 the strided blocks behind it run at stride
             1 and later depthwise convolutions are dilated (MobileNetV3 section 6.4).
@@ -92,6 +93,7 @@ class MobileBackbone(BaseModule):
         network: arch.Network,
         *,
         width: float = 1.0,
+        fixed_stem: bool = False,
         out_taps: tuple[str, ...] = ("c4_expansion", "last"),
         output_stride: int = 32,
         dilate_strided: bool = False,
@@ -113,7 +115,8 @@ class MobileBackbone(BaseModule):
         check("reduced_tail", reduced_tail, TAILS)
         check("padding", padding, PADDINGS)
         check("frozen_stages", frozen_stages, range(-1, 6))
-        network = _vary(network, width, reduced_tail, kernel_sizes, act)
+        network = _vary(network, reduced_tail, kernel_sizes, act)
+        network = arch.scale(network, width, fixed_stem)
         layout = _lay_out(network, output_stride, dilate_strided)
         places = _places(network)
         self.network = network
@@ -223,17 +226,15 @@ def check(name: str, value, allowed) -> None:
         raise ValueError(f"{name}={value!r}: must be one of {', '.join(map(repr, allowed))}")
 
 
-def _vary(network, width, reduced_tail, kernel_sizes, act) -> arch.Network:
-    """The table with tail, kernels and activations changed, then scaled."""
+def _vary(network, reduced_tail, kernel_sizes, act) -> arch.Network:
+    """The table with tail, kernels and activations changed."""
     if reduced_tail == "detection":
         network = arch.halve_tail(network)
     elif reduced_tail == "segmentation":
         network = arch.halve_tail_for_segmentation(network)
     if kernel_sizes is not None:
         network = arch.with_kernels(network, kernel_sizes)
-    if act is not None:
-        network = arch.with_act(network, act)
-    return arch.scale(network, width)
+    return network if act is None else arch.with_act(network, act)
 
 
 def _lay_out(

@@ -11,33 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixnet_dense.backbones.arch import check_kernels
+from mixnet_dense.backbones.arch import check_kernels, partition_channels
 
-PARTITIONS = ("equal", "exponential")
 PADDINGS = ("symmetric", "same")
-
-
-def partition_channels(channels: int, groups: int, partition: str = "equal") -> tuple[int, ...]:
-    """Channels of each group (section 3.2); what is left over goes to the first.
-
-    ``equal``: ``channels // groups`` each. ``exponential``: group i has about
-    ``2**-i`` of the channels and the last two are equal, so 32 in 4 groups
-    are 16, 8, 4, 4.
-
-    Raises:
-        ValueError: an unknown partition, or a group would be empty.
-    """
-    if partition == "equal":
-        sizes = [channels // groups] * groups
-    elif partition == "exponential":
-        sizes = [channels >> min(group, groups - 1) for group in range(1, groups + 1)]
-        sizes = sizes if groups > 1 else [channels]
-    else:
-        raise ValueError(f"partition={partition!r}: must be one of {PARTITIONS}")
-    sizes[0] += channels - sum(sizes)
-    if min(sizes) < 1:
-        raise ValueError(f"{channels} channels cannot fill {groups} groups ({partition})")
-    return tuple(sizes)
 
 
 def pad_same(x: Tensor, kernel: int, stride: int, dilation: int = 1) -> Tensor:

@@ -66,7 +66,8 @@ class MobileNetV3(_Family):
     """MobileNetV3 (https://arxiv.org/abs/1905.02244, tables 1 and 2).
 
     Args:
-        arch: ``'large'`` or ``'small'``.
+        arch: ``'large'`` or ``'small'``, or TensorFlow's ``'large_minimal'`` or
+            ``'small_minimal'`` (3x3 kernels, ReLU, no squeeze-and-excitation).
         **options: see `MobileBackbone`.
     """
 

@@ -14,7 +14,16 @@ MnasNet rounds its squeeze to multiples of 8.
 
 from dataclasses import replace
 
-from mixnet_dense.backbones.arch import Block, Network, fixed, round8, scale, scaled, scaled_up
+from mixnet_dense.backbones.arch import (
+    Block,
+    Network,
+    fixed,
+    round8,
+    scale,
+    scaled,
+    scaled_up,
+    with_act,
+)
 
 
 def _chain(stem: int, rows: list[dict]) -> tuple[Block, ...]:
@@ -243,9 +252,23 @@ def _v3(name: str, rows, last: int) -> Network:
     )
 
 
+def _minimal(network: Network) -> Network:
+    """The "minimalistic" variant that TensorFlow's authors released, not in the paper.
+
+    3x3 kernels, ReLU throughout, no squeeze-and-excitation:
+    https://github.com/tensorflow/models/tree/master/research/slim/nets/mobilenet
+    """
+    blocks = tuple(replace(block, kernels=(3,), squeeze=0.0) for block in network.blocks)
+    return with_act(replace(network, name=f"{network.name} minimal", blocks=blocks), _RE)
+
+
+_large = _v3("MobileNetV3-Large", _V3_LARGE, 960)
+_small = _v3("MobileNetV3-Small", _V3_SMALL, 576)
 MOBILENET_V3 = {
-    "large": _v3("MobileNetV3-Large", _V3_LARGE, 960),
-    "small": _v3("MobileNetV3-Small", _V3_SMALL, 576),
+    "large": _large,
+    "small": _small,
+    "large_minimal": _minimal(_large),
+    "small_minimal": _minimal(_small),
 }
 
 # ---------------------------------------------------------------- MnasNet-A1

@@ -7,6 +7,7 @@ from mmengine.runner import Runner
 
 from mixnet_dense.cli import InputError
 from mixnet_dense.engine.memory import keep_freed_memory
+from mixnet_dense.engine.pretrained import warn_pretrained
 from mixnet_dense.engine.progress import LiveProgressHook
 from mixnet_dense.engine.setup import (
     build_runner,
@@ -50,6 +51,8 @@ def train(
         if found:  # else from the start, and from what the config loads
             config.resume, config.load_from = True, found
     runner = build_runner(config, "train")
+    if not config.get("load_from"):
+        warn_pretrained(config, runner.logger)
     try:
         with unreadable_images_named():
             runner.train()

@@ -9,14 +9,13 @@ from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
 from torch import nn
 
-# COCO's 80 classes carry the ids 1 to 90 with these left out.
-_COCO_GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
+from mixnet_dense.weights.catalogue import COCO_GAPS
 
 
 def category_ids(classes: Sequence[str]) -> list[int]:
     """COCO's ids for COCO's 80 classes, 1, 2, 3 … for any others."""
     if len(classes) == 80 and classes[0] == "person" and classes[-1] == "toothbrush":
-        return [number for number in range(1, 91) if number not in _COCO_GAPS]
+        return [number for number in range(1, 91) if number not in COCO_GAPS]
     return list(range(1, len(classes) + 1))
 
 

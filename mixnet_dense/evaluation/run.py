@@ -6,6 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mixnet_dense.engine.pretrained import warn_mismatches
 from mixnet_dense.engine.setup import (
     bare_model,
     build_runner,
@@ -70,7 +71,9 @@ def test_runner(config: Config, checkpoint: str, folder: str | None, launcher: s
     config.launcher = launcher
     config.load_from, config.resume = None, False
     runner = build_runner(config, "test")
-    trained = load_weights(bare_model(runner.model), checkpoint).get("dataset_meta") or {}
+    meta = load_weights(bare_model(runner.model), checkpoint)
+    warn_mismatches(config, meta, runner.logger)
+    trained = meta.get("dataset_meta") or {}
     if trained.get("classes"):
         own = runner.test_loop.dataloader.dataset.metainfo["classes"]
         check_same_classes("the dataset", own, "the checkpoint", trained["classes"])

@@ -1,5 +1,5 @@
-"""Weights of other libraries, converted to ours."""
+"""Weights of other libraries, converted to ours and back."""
 
-from mixnet_dense.weights.convert import convert
+from mixnet_dense.weights.convert import convert, revert
 
-__all__ = ["convert"]
+__all__ = ["convert", "revert"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from mixnet_dense.cli import InputError
-from mixnet_dense.compat import load_file
+from mixnet_dense.weights.files import read
 
 
 def load_weights(model: nn.Module, path: str) -> dict:
@@ -29,11 +29,7 @@ def load_weights(model: nn.Module, path: str) -> dict:
         if found is None:
             raise InputError(f"checkpoint '{path}': no complete epoch_N.pth or iter_N.pth there")
         path = found
-    checkpoint = load_file(path)
-    if not isinstance(checkpoint, dict):
-        raise InputError(f"checkpoint '{path}': holds a {type(checkpoint).__name__}, not weights")
-    state = checkpoint.get("state_dict", checkpoint)
-    state = {key.removeprefix("module."): value for key, value in state.items()}
+    state, meta = read(path)
     own = model.state_dict()
     faults = [
         _fault("missing", [key for key in own if key not in state]),
@@ -51,7 +47,7 @@ def load_weights(model: nn.Module, path: str) -> dict:
     if faults:
         raise InputError(f"checkpoint '{path}' is of another model: {'; '.join(faults)}")
     model.load_state_dict(state)
-    return checkpoint.get("meta", {})
+    return meta
 
 
 def _fault(kind: str, keys: Sequence[str]) -> str:

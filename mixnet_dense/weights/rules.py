@@ -1,26 +1,33 @@
 """How other libraries name the modules of our networks: rules over the tables.
 
 A rule is our module name and theirs. A grouped 1x1 convolution of ours is several
-convolutions there, concatenated along the outputs.
+convolutions there, concatenated along the outputs. Every rule works in both directions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from mixnet_dense.backbones import tables
-from mixnet_dense.backbones.arch import Block, Network, halve_tail, last_at_stride
+from mixnet_dense.backbones.arch import Block, Network, last_at_stride
+
+
+@dataclass(frozen=True)
+class Change:
+    """What turns the tensors of their modules into ours, and ours into theirs."""
+
+    there: Callable[[Sequence[Tensor]], Tensor] = torch.cat
+    back: Callable[[Tensor, int], Sequence[Tensor]] = torch.chunk
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One module: our name, theirs, and what turns their tensors into ours."""
+    """One module: our name, theirs, and how its tensors change."""
 
     ours: str
     theirs: list[str]
-    change: object = field(default=torch.cat)
+    change: Change = field(default=Change())
 
 
 def _conv_norm(ours: str, conv: list[str] | str, norm: str) -> Iterator[Rule]:
@@ -31,13 +38,20 @@ def _conv_norm(ours: str, conv: list[str] | str, norm: str) -> Iterator[Rule]:
 # ------------------------------------------------------------------------ timm
 
 
-def timm(table: Network) -> Iterator[Rule]:
-    """timm's EfficientNet family; a stage is a run of equal output channels."""
-    yield from _conv_norm("stem", "conv_stem", "bn1")
+def _stages(table: Network) -> Iterator[tuple[int, int, Block]]:
+    """Stage, place in it, and block; a stage is a run of equal output channels."""
     stage, place, channels = -1, 0, None
-    for index, block in enumerate(table.blocks):
+    for block in table.blocks:
         stage, place = (stage, place + 1) if block.out_channels == channels else (stage + 1, 0)
         channels = block.out_channels
+        yield stage, place, block
+
+
+def timm(table: Network) -> Iterator[Rule]:
+    """timm's EfficientNet family."""
+    yield from _conv_norm("stem", "conv_stem", "bn1")
+    stage = 0
+    for index, (stage, place, block) in enumerate(_stages(table)):
         yield from _timm_block(block, f"blocks.{index}", f"blocks.{stage}.{place}")
     if table.hidden:  # MobileNetV3: the last convolution is one more stage
         yield from _conv_norm("last", f"blocks.{stage + 1}.0.conv", f"blocks.{stage + 1}.0.bn1")
@@ -68,6 +82,53 @@ def _split(name: str, parts: int) -> list[str]:
 # ----------------------------------------------------------------- torchvision
 
 
+_LINEAR = Change(
+    lambda parts: parts[0][..., None, None] if parts[0].dim() == 2 else parts[0],
+    lambda ours, _: [ours.flatten(1) if ours.dim() == 4 else ours],
+)
+"""A linear layer there is a 1x1 convolution here."""
+
+
+def torchvision_v2(table: Network) -> Iterator[Rule]:
+    """torchvision's MobileNetV2."""
+    yield from _sequential("stem", "features.0")
+    for index, block in enumerate(table.blocks):
+        theirs = f"features.{index + 1}.conv"
+        if block.expands:
+            yield from _sequential(f"blocks.{index}.expand", f"{theirs}.0")
+        place = int(block.expands)
+        yield from _depthwise(f"blocks.{index}", f"{theirs}.{place}.0", f"{theirs}.{place}.1")
+        project = f"{theirs}.{place + 1}", f"{theirs}.{place + 2}"
+        yield from _conv_norm(f"blocks.{index}.project", *project)
+    yield from _sequential("last", f"features.{len(table.blocks) + 1}")
+    yield Rule("classifier", ["classifier.1"])
+
+
+def flat_v2(table: Network) -> Iterator[Rule]:
+    """MobileNetV2 of github.com/tonylins/pytorch-mobilenet-v2 and what came from it."""
+    yield from _sequential("stem", "features.0")
+    for index, block in enumerate(table.blocks):
+        theirs, place = f"features.{index + 1}.conv", 0
+        if block.expands:
+            yield from _conv_norm(f"blocks.{index}.expand", f"{theirs}.0", f"{theirs}.1")
+            place = 3
+        yield from _depthwise(f"blocks.{index}", f"{theirs}.{place}", f"{theirs}.{place + 1}")
+        project = f"{theirs}.{place + 3}", f"{theirs}.{place + 4}"
+        yield from _conv_norm(f"blocks.{index}.project", *project)
+    yield from _sequential("last", f"features.{len(table.blocks) + 1}")
+    yield Rule("classifier", ["classifier"])
+
+
+def torchvision_v3(table: Network) -> Iterator[Rule]:
+    """torchvision's MobileNetV3."""
+    yield from _sequential("stem", "features.0")
+    for index, block in enumerate(table.blocks):
+        yield from _torchvision_block(block, f"blocks.{index}", f"features.{index + 1}.block")
+    yield from _sequential("last", f"features.{len(table.blocks) + 1}")
+    yield Rule("hidden.0", ["classifier.0"], _LINEAR)
+    yield Rule("classifier", ["classifier.3"])
+
+
 def torchvision_ssdlite(table: Network) -> Iterator[Rule]:
     """The whole detector; its backbone is cut in two inside the block of C4."""
     first = last_at_stride(table, 16) + 1
@@ -91,7 +152,7 @@ def torchvision_ssdlite(table: Network) -> Iterator[Rule]:
             ours = f"bbox_head.{kind}_convs.{level}"
             theirs = f"head.{name}_head.module_list.{level}"
             yield from _sequential(f"{ours}.0", f"{theirs}.0")
-            change = background_last if kind == "cls" else torch.cat
+            change = Change(background_last, background_first) if kind == "cls" else Change()
             yield Rule(f"{ours}.1", [f"{theirs}.1"], change)
 
 
@@ -106,6 +167,11 @@ def torchvision_lraspp(table: Network) -> Iterator[Rule]:
     yield Rule("decode_head.gate.0", ["classifier.scale.1"])
     yield Rule("decode_head.low_seg", ["classifier.low_classifier"])
     yield Rule("decode_head.conv_seg", ["classifier.high_classifier"])
+
+
+def _depthwise(ours: str, conv: str, norm: str) -> Iterator[Rule]:
+    yield Rule(f"{ours}.depthwise.conv.0", [conv])
+    yield Rule(f"{ours}.depthwise.bn", [norm])
 
 
 def _sequential(ours: str, theirs: str) -> Iterator[Rule]:
@@ -123,8 +189,7 @@ def _torchvision_block(block: Block, ours: str, theirs: str) -> Iterator[Rule]:
     if block.expands:
         yield from _sequential(f"{ours}.expand", f"{theirs}.{place}")
         place += 1
-    yield Rule(f"{ours}.depthwise.conv.0", [f"{theirs}.{place}.0"])
-    yield Rule(f"{ours}.depthwise.bn", [f"{theirs}.{place}.1"])
+    yield from _depthwise(ours, f"{theirs}.{place}.0", f"{theirs}.{place}.1")
     if block.squeeze:
         place += 1
         yield Rule(f"{ours}.se.reduce", [f"{theirs}.{place}.fc1"])
@@ -135,26 +200,83 @@ def _torchvision_block(block: Block, ours: str, theirs: str) -> Iterator[Rule]:
 COCO_SLOTS = 91
 
 
-def background_last(parts: list[Tensor]) -> Tensor:
+def background_last(parts: Sequence[Tensor]) -> Tensor:
     """Class outputs (anchors * 91, …): torchvision's slot 0, background, becomes the last."""
-    (part,) = parts
-    slots = part.reshape(-1, COCO_SLOTS, *part.shape[1:])
-    return slots.roll(-1, 1).reshape(part.shape)
+    return _roll_slots(parts[0], -1)
 
 
-MODELS = {
-    "timm": {
-        **{f"mixnet_{size}": (timm, table) for size, table in tables.MIXNET.items()},
-        **{f"tf_mixnet_{size}": (timm, table) for size, table in tables.MIXNET.items()},
-        "mobilenetv1_100": (timm, tables.MOBILENET_V1["v1"]),
-        "mobilenetv2_100": (timm, tables.MOBILENET_V2["classification"]),
-        "mobilenetv3_large_100": (timm, tables.MOBILENET_V3["large"]),
-    },
-    "torchvision": {
-        "ssdlite320_mobilenet_v3_large": (
-            torchvision_ssdlite,
-            halve_tail(tables.MOBILENET_V3["large"]),
-        ),
-        "lraspp_mobilenet_v3_large": (torchvision_lraspp, tables.MOBILENET_V3["large"]),
-    },
-}
+def background_first(ours: Tensor, _count: int) -> list[Tensor]:
+    """The way back."""
+    return [_roll_slots(ours, 1)]
+
+
+def _roll_slots(outputs: Tensor, by: int) -> Tensor:
+    """Raises ValueError where the outputs are not of 91 slots."""
+    if len(outputs) % COCO_SLOTS:
+        raise ValueError(f"{len(outputs)} class outputs are not a multiple of {COCO_SLOTS} slots")
+    slots = outputs.reshape(-1, COCO_SLOTS, *outputs.shape[1:])
+    return slots.roll(by, 1).reshape(outputs.shape)
+
+
+# -------------------------------------------------------------------- OpenMMLab
+
+
+def mm_v2(block_names: tuple[str, str, str] | None) -> Callable[[Network], Iterator[Rule]]:
+    """MobileNetV2 of mmpretrain, mmdet and mmseg, without the ``backbone.`` in front.
+
+    Args:
+        block_names: of a block's three convolutions; None where they are numbered.
+    """
+
+    def rules(table: Network) -> Iterator[Rule]:
+        yield from _module("stem", "conv1")
+        for index, (stage, place, block) in enumerate(_stages(table)):
+            ours, theirs = f"blocks.{index}", f"layer{stage + 1}.{place}"
+            numbered = [f"conv.{at}" for at in range(2 + block.expands)]
+            names = list(block_names or numbered)[-2 - block.expands :]
+            if block.expands:
+                yield from _module(f"{ours}.expand", f"{theirs}.{names[0]}")
+            yield from _depthwise(
+                ours, *(f"{theirs}.{names[-2]}.{part}" for part in ("conv", "bn"))
+            )
+            yield from _module(f"{ours}.project", f"{theirs}.{names[-1]}")
+        yield from _module("last", "conv2")
+
+    return rules
+
+
+def mm_v3(table: Network) -> Iterator[Rule]:
+    """MobileNetV3 of mmpretrain and mmseg, without the ``backbone.`` in front."""
+    yield from _module("stem", "layer0")
+    for index, block in enumerate(table.blocks):
+        ours, theirs = f"blocks.{index}", f"layer{index + 1}"
+        if block.expands:
+            yield from _module(f"{ours}.expand", f"{theirs}.expand_conv")
+        names = (f"{theirs}.depthwise_conv.{part}" for part in ("conv", "bn"))
+        yield from _depthwise(ours, *names)
+        if block.squeeze:
+            yield Rule(f"{ours}.se.reduce", [f"{theirs}.se.conv1.conv"])
+            yield Rule(f"{ours}.se.expand", [f"{theirs}.se.conv2.conv"])
+        yield from _module(f"{ours}.project", f"{theirs}.linear_conv")
+    yield from _module("last", f"layer{len(table.blocks) + 1}")
+
+
+def mmdet_ssdlite(table: Network) -> Iterator[Rule]:
+    """mmdet's whole SSDLite-MobileNetV2; its neck and head have our names."""
+    for rule in mm_v2(("expand_conv", "depthwise_conv", "linear_conv"))(table):
+        yield Rule(f"backbone.{rule.ours}", [f"backbone.{name}" for name in rule.theirs])
+    for index in range(4):
+        for part in ("0", "1.depthwise_conv", "1.pointwise_conv"):
+            name = f"neck.extra_layers.{index}.{part}"
+            yield from _module(name, name)
+    for level in range(6):
+        for kind in ("cls", "reg"):
+            name = f"bbox_head.{kind}_convs.{level}"
+            yield Rule(f"{name}.0.conv", [f"{name}.0.conv"])
+            yield Rule(f"{name}.0.bn", [f"{name}.0.bn"])
+            yield Rule(f"{name}.1", [f"{name}.1"])
+
+
+def _module(ours: str, theirs: str) -> Iterator[Rule]:
+    """mmcv's ConvModule."""
+    return _conv_norm(ours, f"{theirs}.conv", f"{theirs}.bn")

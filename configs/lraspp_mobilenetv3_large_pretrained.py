@@ -1,0 +1,10 @@
+# MobileNetV3-Large LR-ASPP from timm's ImageNet weights (pip install timm). Not trained here.
+#   python tools/train.py configs/lraspp_mobilenetv3_large_pretrained.py
+# The halved last stage begins from scratch.
+_base_ = "./lraspp_mobilenetv3_large.py"
+model = dict(
+    backbone=dict(
+        norm_cfg=dict(eps=1e-5),
+        init_cfg=dict(type="Pretrained", checkpoint="timm://mobilenetv3_large_100"),
+    )
+)

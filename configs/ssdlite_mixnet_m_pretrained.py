@@ -1,0 +1,8 @@
+# MixNet-M SSDLite from timm's ImageNet weights (pip install timm). Not trained here.
+#   python tools/train.py configs/ssdlite_mixnet_m_pretrained.py
+_base_ = "./ssdlite_mixnet_m.py"
+model = dict(
+    backbone=dict(
+        norm_cfg=dict(eps=1e-5), init_cfg=dict(type="Pretrained", checkpoint="timm://mixnet_m")
+    )
+)

@@ -1,0 +1,9 @@
+# MobileNetV3-Large SSDLite from timm's ImageNet weights (pip install timm). Not trained here.
+#   python tools/train.py configs/ssdlite_mobilenetv3_large_pretrained.py
+_base_ = "./ssdlite_mobilenetv3_large.py"
+model = dict(
+    backbone=dict(
+        norm_cfg=dict(eps=1e-5),
+        init_cfg=dict(type="Pretrained", checkpoint="timm://mobilenetv3_large_100"),
+    )
+)

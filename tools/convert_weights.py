@@ -1,0 +1,65 @@
+"""Weights of other libraries into ours: convert_weights.py SRC DST --source timm --model NAME"""
+
+import argparse
+
+from mixnet_dense.cli import InputError, parse, run
+
+
+def parse_args(argv=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("src", help=".pth or .safetensors, or timm://NAME or tv://NAME")
+    parser.add_argument("dst", help="file to write, .pth or .safetensors")
+    parser.add_argument("--source", required=True, help="timm, torchvision, mmpretrain, mmdet …")
+    parser.add_argument("--model", required=True, help="its name there, such as mixnet_s")
+    parser.add_argument(
+        "--classifier", action="store_true", help="for build_classifier, not for a backbone"
+    )
+    parser.add_argument(
+        "--reverse", action="store_true", help="from our keys to theirs (timm, torchvision)"
+    )
+    parser.add_argument(
+        "--allow-partial", action="store_true", help="write what fits, and say what does not"
+    )
+    parser.add_argument(
+        "--trust-checkpoint", action="store_true", help="load checkpoints that can run code"
+    )
+    args = parse(parser, argv)
+    if args.reverse and (args.allow_partial or args.classifier):
+        raise InputError("--reverse goes without --allow-partial and --classifier")
+    return args
+
+
+def main(args: argparse.Namespace) -> None:
+    from mixnet_dense.weights import catalogue, files, hub
+    from mixnet_dense.weights.convert import plan, revert
+
+    files.check_suffix(args.dst)
+    catalogue.find(args.source, args.model)
+    if hub.origin_of(args.src):
+        state_dict = hub.fetch(args.src)
+    else:
+        state_dict, _ = files.read(args.src)
+    name = f"{args.source} {args.model}"
+    if args.reverse:
+        theirs = revert(state_dict, args.source, args.model)
+        files.write(args.dst, theirs, {})
+        print(f"{args.dst}: {len(theirs)} keys of {name}")
+        return
+    found = plan(state_dict, args.source, args.model, classifier=args.classifier)
+    for kind, keys in (
+        ("missing", found.missing),
+        ("not of this model", found.left_over),
+        ("of another shape", found.misshapen),
+    ):
+        print(*(f"{kind}: {key}" for key in keys), sep="\n", end="\n" if keys else "")
+    if found.faults and not args.allow_partial:
+        raise InputError(f"{args.src}: is not {name}: {found.faults}; nothing written")
+    if not found.state_dict:
+        raise InputError(f"{args.src}: has no key of {name}; nothing written")
+    files.write(args.dst, found.state_dict, catalogue.metadata(args.source, args.model))
+    ours = len(found.state_dict)
+    print(f"{args.dst}: {ours} keys, from {found.used} of {len(state_dict)} of {name}")
+
+
+if __name__ == "__main__":
+    run(lambda: main(parse_args()))
