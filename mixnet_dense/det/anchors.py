@@ -28,6 +28,7 @@ class SSDLiteAnchorGenerator:
         first_level: 3 anchors on the first map, scale 0.1 and the ratios 2 and 1/2 (the
             papers), or 6 as on the others (torchvision).
         clip: limit widths and heights to the image (torchvision).
+        scales: of each map and one more, in place of evenly spaced ones (mmdet).
 
     Raises:
         ValueError: ``first_level`` is neither 3 nor 6.
@@ -41,11 +42,13 @@ class SSDLiteAnchorGenerator:
         ratios: Sequence[float] = (2.0, 3.0),
         first_level: int = 3,
         clip: bool = False,
+        scales: Sequence[float] | None = None,
     ):
         if first_level not in (3, 6):
             raise ValueError(f"first_level={first_level!r}: must be 3 or 6")
-        step = (max_scale - min_scale) / max(levels - 1, 1)
-        scales = [min_scale + step * level for level in range(levels)] + [1.0]
+        if scales is None:
+            step = (max_scale - min_scale) / max(levels - 1, 1)
+            scales = [min_scale + step * level for level in range(levels)] + [1.0]
         shapes = [
             _shapes(scale, following, ratios)
             for scale, following in zip(scales, scales[1:], strict=False)

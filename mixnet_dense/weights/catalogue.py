@@ -29,11 +29,15 @@ _TF_PADDING = "same"
 COCO_GAPS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 
 
-def coco_slots() -> tuple[str, ...]:
-    """COCO's classes by id from 1 to 90, ``(none ID)`` for ids without one."""
+def _coco() -> tuple[str, ...]:
     from mmdet.datasets import CocoDataset
 
-    names = iter(CocoDataset.METAINFO["classes"])
+    return tuple(CocoDataset.METAINFO["classes"])
+
+
+def coco_slots() -> tuple[str, ...]:
+    """COCO's classes by id from 1 to 90, ``(none ID)`` for ids without one."""
+    names = iter(_coco())
     return tuple(f"(none {i})" if i in COCO_GAPS else next(names) for i in range(1, 91))
 
 
@@ -156,6 +160,9 @@ def _openmmlab(library: str) -> Iterator[tuple[str, Origin]]:
     v2 = Origin(rules.mm_v2(names), "MobileNetV2", "classification", **taps, **backbone)
     yield "mobilenet_v2", v2
     if library == "mmdet":
+        whole = dict(eps=1e-3, whole="detector", classes=_coco)
+        found = Origin(rules.mmdet_ssdlite, "MobileNetV2", "classification", **whole)
+        yield "ssdlite_mobilenetv2", found
         return
     # mmseg pads strided convolutions as TensorFlow does, and dilates behind stride 8.
     dilated = dict(padding=_TF_PADDING, output_stride=8, dilate_strided=True)
