@@ -15,8 +15,10 @@ Two things are mended, both on ``import mixnet_dense`` and its registry:
 import functools
 import importlib.machinery
 import importlib.util
+import struct
 import sys
 import types
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -135,11 +137,24 @@ def load_file(path, map_location="cpu"):
         InputError: the file is missing, broken, or holds anything beyond tensors,
             plain values and mmengine's own log buffers.
     """
-    if not Path(path).is_file():
+    if not Path(path).expanduser().is_file():
         raise InputError(f"checkpoint '{path}': no such file")
     import torch
 
-    return _restricted(torch.load)(path, map_location=map_location)
+    return _restricted(torch.load)(str(Path(path).expanduser()), map_location=map_location)
+
+
+@contextmanager
+def restricted_loading():
+    """Whoever calls ``torch.load`` within the block gets `load_file`'s allow-list."""
+    import torch
+
+    unrestricted = torch.load
+    torch.load = _restricted(unrestricted)
+    try:
+        yield
+    finally:
+        torch.load = unrestricted
 
 
 def guard_checkpoint_loading() -> None:
@@ -152,20 +167,17 @@ def guard_checkpoint_loading() -> None:
 
     @functools.wraps(original)
     def load_checkpoint(cls, filename, map_location=None, logger="current"):
-        import torch
-
         if str(filename).endswith(".safetensors"):
+            if "://" in str(filename):
+                raise InputError(f"checkpoint '{filename}': must be a local file")
             from mixnet_dense.weights.files import read
 
             return dict(zip(("state_dict", "meta"), read(filename), strict=True))
-        unrestricted = torch.load
-        torch.load = _restricted(unrestricted)
         try:
-            checkpoint = original(cls, filename, map_location, logger)
+            with restricted_loading():
+                checkpoint = original(cls, filename, map_location, logger)
         except FileNotFoundError as error:
             raise InputError(f"checkpoint '{filename}': no such file") from error
-        finally:
-            torch.load = unrestricted
         return checkpoint if _trusted else _without_code(checkpoint)
 
     CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)
@@ -213,11 +225,25 @@ def _restricted(torch_load):
                 return torch_load(file, map_location=map_location, weights_only=True)
         except UnpicklingError as error:
             raise InputError(f"checkpoint '{file}': {_explain(error)}") from error
-        except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        except _BROKEN as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(f"checkpoint '{file}' is not readable: {reason}") from error
 
     return load
+
+
+# What unpickling bytes that are no checkpoint may raise.
+_BROKEN = (
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    OSError,
+    struct.error,
+)
 
 
 def _explain(error: UnpicklingError) -> str:

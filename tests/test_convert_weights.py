@@ -17,7 +17,8 @@ from mixnet_dense.backbones import MixNet, MobileNetV2
 from mixnet_dense.cli import InputError
 from mixnet_dense.engine.pretrained import warn_pretrained
 from mixnet_dense.registry import MODELS
-from mixnet_dense.weights import catalogue, convert, files, revert
+from mixnet_dense.weights import catalogue, convert, files, hub, revert
+from mixnet_dense.weights.convert import plan
 
 TO_MIXNET = ("--source", "timm", "--model", "mixnet_s")
 
@@ -99,6 +100,29 @@ def text(folder):
     return "src.pth"
 
 
+def text_of_opcodes(folder):
+    (folder / "src.pth").write_text("sorry, no weights")  # pickle reads an s as an instruction
+    return "src.pth' is not readable"
+
+
+def numbered(folder):
+    torch.save({0: torch.zeros(1)}, folder / "src.pth")
+    return "holds a dict of 0, not weights"
+
+
+def without_bias(folder):
+    state = golden.state_dict("timm_mixnet_s")
+    del state["blocks.1.0.bn1.bias"], state["blocks.1.0.conv_pw.0.weight"]
+    torch.save(state, folder / "src.pth")
+    return "mixnet_s: 2 keys missing, first 'blocks.1.0.conv_pw.0.weight'; nothing written"
+
+
+def with_bias(folder):
+    state = golden.state_dict("timm_mixnet_s") | {"conv_stem.bias": torch.zeros(16)}
+    torch.save(state, folder / "src.pth")
+    return "1 keys not of this model, first 'conv_stem.bias'"
+
+
 def absent(folder):
     return "src.pth': no such file"
 
@@ -122,7 +146,10 @@ def wider(folder):
 
 @pytest.mark.parametrize(
     "spoil",
-    [bad_pickle, bad_old_pickle, cut_short, text, absent, no_weights, other_network, wider],
+    [
+        *(bad_pickle, bad_old_pickle, cut_short, text, text_of_opcodes, absent, no_weights),
+        *(numbered, other_network, wider, without_bias, with_bias),
+    ],
 )
 def test_bad_files_are_one_line_and_nothing_is_written(tmp_path, spoil):
     message = spoil(tmp_path)
@@ -170,12 +197,60 @@ def test_other_class_counts_are_named():
 
 
 @pytest.mark.parametrize(
+    ("source", "model", "key"),
+    [
+        ("mmdet", "ssdlite_mobilenetv2", "bbox_head.cls_convs.0.1.bias"),
+        ("torchvision", "lraspp_mobilenet_v3_large", "classifier.high_classifier.bias"),
+    ],
+)
+def test_heads_of_whole_models_are_complete_and_of_their_classes(source, model, key):
+    theirs = {
+        f"{module}.{leaf}": torch.zeros(rule.outputs) if rule.outputs else torch.zeros(1)
+        for rule in catalogue.find(source, model).rules(catalogue.find(source, model).table)
+        for module in rule.theirs
+        for leaf in rule.leaves
+    }
+    faults = plan({name: theirs[name] for name in theirs if name != key}, source, model)
+    assert faults.missing == [key] and not faults.left_over
+    faults = plan(theirs | {key: theirs[key][:20]}, source, model)
+    assert any("(20,) for" in fault for fault in faults.misshapen)
+
+
+def test_only_backbones_with_a_classifier_give_one():
+    for source, model in (("torchvision", "lraspp_mobilenet_v3_large"), ("mmseg", "mobilenet_v2")):
+        with pytest.raises(InputError, match="its classifier is not converted"):
+            convert({}, source, model, classifier=True)
+
+
+def test_another_width_does_not_go_back():
+    state = MobileNetV2(width=0.75, out_taps=("last",)).state_dict()
+    with pytest.raises(InputError, match=r"keys of another shape, first 'stem.conv.weight \(24, 3"):
+        revert(state, "timm", "mobilenetv2_100")
+
+
+def test_what_came_from_another_model_does_not_go_back(ours, tmp_path):
+    files.write(str(tmp_path / "ours.pth"), ours, catalogue.metadata("timm", "tf_mixnet_s"))
+    with pytest.raises(InputError, match="came from timm tf_mixnet_s, not timm mixnet_s"):
+        tool("convert_weights")(
+            tmp_path / "ours.pth", tmp_path / "dst.pth", *TO_MIXNET, "--reverse"
+        )
+
+
+def test_keys_beside_a_backbone_are_counted():
+    state = MobileNetV2(out_taps=("c5",)).state_dict()
+    theirs = revert(state, "mmseg", "mobilenet_v2") | {"decode_head.x": torch.zeros(1)}
+    found = plan(theirs, "mmseg", "mobilenet_v2")
+    assert found.outside == ["decode_head.x"] and not found.faults
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("a.pth", "b.onnx", *TO_MIXNET), "b.onnx: must end in .pth or .safetensors"),
         (("a.pth", "b.pth", "--source", "keras", "--model", "x"), "source 'keras': must be one"),
         (("a.pth", "b.pth", "--source", "timm", "--model", "x"), "model 'x': must be one of mix"),
         (("a.pth", "b.pth", *TO_MIXNET, "--reverse", "--classifier"), "--reverse goes without"),
+        (("timm://tf_mixnet_s", "b.pth", *TO_MIXNET), "timm://tf_mixnet_s: is not timm mixnet_s"),
     ],
 )
 def test_bad_arguments_are_named(tmp_path, arguments, message):
@@ -219,6 +294,18 @@ def test_timm_weights_begin_a_training(monkeypatch, timm_state, ours):
 
     fake(monkeypatch, "timm", dict(create_model=create_model))
     assert same(initialised("timm://mixnet_s"), ours)
+
+
+def test_a_librarys_cache_cannot_run_code(monkeypatch, tmp_path):
+    bad_pickle(tmp_path)
+
+    def create_model(name, pretrained):
+        return torch.load(tmp_path / "src.pth", weights_only=False)
+
+    fake(monkeypatch, "timm", dict(create_model=create_model))
+    with pytest.raises(InputError, match="could run code"):
+        hub.fetch("timm://mixnet_s")
+    assert not (tmp_path / "created").exists()
 
 
 def test_torchvision_weights_begin_a_training(monkeypatch):
@@ -267,6 +354,12 @@ def test_training_says_what_pretrained_weights_assume(tmp_path, ours):
     config.model.backbone.norm_cfg.eps = 1e-3
     warn_pretrained(config, logger)
     assert len(said) == 1
+    config.load_from, config.model.backbone.norm_cfg.eps = path, 1e-5
+    warn_pretrained(config, logger)
+    assert said[1:] == [
+        "timm tf_mixnet_s: backbone.norm_cfg.eps is 1e-05, the weights assume 0.001"
+    ]
+    config.load_from = None
     with pytest.raises(InputError, match="no such file"):
         config.model.backbone.init_cfg.checkpoint = "absent.pth"
         warn_pretrained(config, logger)

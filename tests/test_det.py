@@ -40,6 +40,8 @@ def test_anchor_counts_of_the_papers_and_of_torchvision():
     assert six.anchors(MAPS, (320, 320)).shape == (3234, 4)
     with pytest.raises(ValueError, match="must be 3 or 6"):
         SSDLiteAnchorGenerator(first_level=4)
+    with pytest.raises(ValueError, match="must have levels . 1 = 7 values"):
+        SSDLiteAnchorGenerator(scales=(0.2, 0.5, 1.0))
 
 
 def test_anchor_shapes_worked_by_hand():

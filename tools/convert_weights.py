@@ -14,9 +14,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument(
         "--classifier", action="store_true", help="for build_classifier, not for a backbone"
     )
-    parser.add_argument(
-        "--reverse", action="store_true", help="from our keys to theirs (timm, torchvision)"
-    )
+    parser.add_argument("--reverse", action="store_true", help="from our keys to theirs")
     parser.add_argument(
         "--allow-partial", action="store_true", help="write what fits, and say what does not"
     )
@@ -34,13 +32,18 @@ def main(args: argparse.Namespace) -> None:
     from mixnet_dense.weights.convert import plan, revert
 
     files.check_suffix(args.dst)
-    catalogue.find(args.source, args.model)
-    if hub.origin_of(args.src):
-        state_dict = hub.fetch(args.src)
-    else:
-        state_dict, _ = files.read(args.src)
     name = f"{args.source} {args.model}"
+    meta = catalogue.metadata(args.source, args.model)
+    if hub.origin_of(args.src):
+        if hub.origin_of(args.src) != (args.source, args.model):
+            raise InputError(f"{args.src}: is not {name}")
+        state_dict, own = hub.fetch(args.src), {}
+    else:
+        state_dict, own = files.read(args.src)
     if args.reverse:
+        if own.get("converted", meta["converted"]) != meta["converted"]:
+            came_from = "{source} {model}".format(**own["converted"])
+            raise InputError(f"{args.src}: came from {came_from}, not {name}")
         theirs = revert(state_dict, args.source, args.model)
         files.write(args.dst, theirs, {})
         print(f"{args.dst}: {len(theirs)} keys of {name}")
@@ -52,11 +55,13 @@ def main(args: argparse.Namespace) -> None:
         ("of another shape", found.misshapen),
     ):
         print(*(f"{kind}: {key}" for key in keys), sep="\n", end="\n" if keys else "")
+    if found.outside:
+        print(f"left out: {len(found.outside)} keys beside the backbone")
     if found.faults and not args.allow_partial:
         raise InputError(f"{args.src}: is not {name}: {found.faults}; nothing written")
     if not found.state_dict:
         raise InputError(f"{args.src}: has no key of {name}; nothing written")
-    files.write(args.dst, found.state_dict, catalogue.metadata(args.source, args.model))
+    files.write(args.dst, found.state_dict, meta)
     ours = len(found.state_dict)
     print(f"{args.dst}: {ours} keys, from {found.used} of {len(state_dict)} of {name}")
 

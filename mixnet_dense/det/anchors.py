@@ -31,7 +31,7 @@ class SSDLiteAnchorGenerator:
         scales: of each map and one more, in place of evenly spaced ones (mmdet).
 
     Raises:
-        ValueError: ``first_level`` is neither 3 nor 6.
+        ValueError: ``first_level`` is neither 3 nor 6, or ``scales`` is not levels + 1 long.
     """
 
     def __init__(
@@ -49,12 +49,14 @@ class SSDLiteAnchorGenerator:
         if scales is None:
             step = (max_scale - min_scale) / max(levels - 1, 1)
             scales = [min_scale + step * level for level in range(levels)] + [1.0]
+        elif len(scales) != levels + 1:
+            raise ValueError(f"scales={scales!r}: must have levels + 1 = {levels + 1} values")
         shapes = [
             _shapes(scale, following, ratios)
             for scale, following in zip(scales, scales[1:], strict=False)
         ]
         if first_level == 3:
-            shapes[0] = ((0.1, 0.1), *_ratio_pair(min_scale, 2.0))
+            shapes[0] = ((0.1, 0.1), *_ratio_pair(scales[0], 2.0))
         if clip:
             shapes = [tuple((min(w, 1.0), min(h, 1.0)) for w, h in level) for level in shapes]
         self.shapes: tuple[Shapes, ...] = tuple(shapes)

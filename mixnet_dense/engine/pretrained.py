@@ -11,19 +11,30 @@ from mixnet_dense.weights.catalogue import metadata
 
 
 def warn_pretrained(config: Config, logger: MMLogger) -> None:
-    """Say where the backbone's ``init_cfg`` weights assume something else than the config.
+    """Say where the weights it begins with assume something else than the config.
+
+    Those of ``load_from``, else of ``init_cfg`` of the model or its backbone.
 
     Raises:
         InputError: the file cannot be read.
     """
-    init = config.model.get("backbone", {}).get("init_cfg")
-    if not isinstance(init, Mapping) or init.get("type") != "Pretrained":
-        return
-    checkpoint = str(init["checkpoint"])
-    if hub.origin_of(checkpoint):
-        warn_mismatches(config, metadata(*hub.origin_of(checkpoint)), logger)
-    elif "://" not in checkpoint:
-        warn_mismatches(config, files.read(checkpoint)[1], logger)
+    for checkpoint in _checkpoints(config):
+        if hub.origin_of(checkpoint):
+            warn_mismatches(config, metadata(*hub.origin_of(checkpoint)), logger)
+        elif "://" not in checkpoint:
+            warn_mismatches(config, files.read(checkpoint)[1], logger)
+
+
+def _checkpoints(config: Config) -> list[str]:
+    if config.get("load_from"):
+        return [str(config.load_from)]
+    found = []
+    for part in (config.model, config.model.get("backbone", {})):
+        inits = part.get("init_cfg") or []
+        for init in [inits] if isinstance(inits, Mapping) else inits:
+            if init.get("type") == "Pretrained":
+                found.append(str(init["checkpoint"]))
+    return found
 
 
 def warn_mismatches(config: Config, meta: Mapping, logger: MMLogger) -> None:

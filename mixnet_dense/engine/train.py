@@ -51,7 +51,7 @@ def train(
         if found:  # else from the start, and from what the config loads
             config.resume, config.load_from = True, found
     runner = build_runner(config, "train")
-    if not config.get("load_from"):
+    if not config.get("resume"):
         warn_pretrained(config, runner.logger)
     try:
         with unreadable_images_named():

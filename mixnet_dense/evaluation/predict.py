@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 from torch import nn
 
 from mixnet_dense.cli import InputError
+from mixnet_dense.engine.pretrained import warn_mismatches
 from mixnet_dense.evaluation.images import picture_names, read_image
 from mixnet_dense.files import check_writable, write_json
 from mixnet_dense.registry import MODELS
@@ -25,6 +27,7 @@ def load_model(config: Config, checkpoint: str) -> nn.Module:
     init_default_scope(config.get("default_scope", "mmdet"))
     model = MODELS.build(config.model)
     meta = load_weights(model, checkpoint)
+    warn_mismatches(config, meta, MMLogger.get_current_instance())
     model.dataset_meta = meta.get("dataset_meta") or {}
     if "classes" not in model.dataset_meta:
         raise InputError(f"checkpoint '{checkpoint}': has no class names (meta.dataset_meta)")

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 _BACKBONE = {"type": None, "arch": None, "width": 1.0, "fixed_stem": False, "padding": "symmetric"}
+# Said where the weights name them: those of whole models and of dilated backbones.
+_LAYOUT = {"output_stride": 32, "dilate_strided": False, "reduced_tail": None}
 _EPS = 1e-5
 
 
@@ -18,6 +20,11 @@ def mismatches(model: Mapping, assumes: Mapping) -> list[str]:
         (f"backbone.{name}", wanted.get(name, usual), found.get(name, usual))
         for name, usual in _BACKBONE.items()
         if wanted.get(name, usual) is not None and found.get(name, usual) is not None
+    ]
+    pairs += [
+        (f"backbone.{name}", wanted[name], found.get(name, usual))
+        for name, usual in _LAYOUT.items()
+        if name in wanted
     ]
     eps = (found.get("norm_cfg") or {}).get("eps", _EPS)
     pairs.append(("backbone.norm_cfg.eps", wanted["norm_cfg"]["eps"], eps))

@@ -4,6 +4,7 @@ timm (https://github.com/huggingface/pytorch-image-models), torchvision, mmpretr
 mmseg, and github.com/tonylins/pytorch-mobilenet-v2.
 """
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -30,9 +31,15 @@ COCO_GAPS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 
 
 def _coco() -> tuple[str, ...]:
-    from mmdet.datasets import CocoDataset
+    return _class_names("mmdet", "CocoDataset")
 
-    return tuple(CocoDataset.METAINFO["classes"])
+
+def _class_names(library: str, dataset: str) -> tuple[str, ...]:
+    try:
+        datasets = importlib.import_module(f"{library}.datasets")
+    except ImportError as error:
+        raise InputError(f"class names come from {library}, which is not there: {error}") from error
+    return tuple(getattr(datasets, dataset).METAINFO["classes"])
 
 
 def coco_slots() -> tuple[str, ...]:
@@ -42,9 +49,7 @@ def coco_slots() -> tuple[str, ...]:
 
 
 def _voc() -> tuple[str, ...]:
-    from mmseg.datasets import PascalVOCDataset
-
-    return tuple(PascalVOCDataset.METAINFO["classes"])
+    return _class_names("mmseg", "PascalVOCDataset")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 from mixnet_dense.backbones.arch import halve_tail, scale
 from mixnet_dense.cli import InputError
 from mixnet_dense.weights.catalogue import Origin, find
-from mixnet_dense.weights.rules import Rule
+from mixnet_dense.weights.rules import COUNT, Rule
 from mixnet_dense.weights.shapes import shapes
 
 _HEAD = ("classifier.", "hidden.")  # what `build_classifier` adds to a backbone
@@ -25,6 +25,7 @@ class Conversion:
         used: how many of their keys are in it; those of an unwanted classifier are not.
         missing: their keys that are not there.
         left_over: their keys that no rule names.
+        outside: keys of theirs beside a backbone, such as a head; left out.
         misshapen: keys of ours with the shape found and the shape wanted.
     """
 
@@ -33,17 +34,13 @@ class Conversion:
     used: int = 0
     missing: list[str] = field(default_factory=list)
     left_over: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
     misshapen: list[str] = field(default_factory=list)
 
     @property
     def faults(self) -> str:
         """One line that counts and names what is wrong, '' if nothing is."""
-        parts = (
-            _count("missing", self.missing),
-            _count("not of this model", self.left_over),
-            _count("of another shape", self.misshapen),
-        )
-        return "; ".join(part for part in parts if part)
+        return _faults(self.missing, self.left_over, self.misshapen)
 
 
 def convert(
@@ -78,25 +75,34 @@ def plan(
 ) -> Conversion:
     """`convert` as far as it goes, with what is wrong instead of an exception."""
     origin = find(source, model)
+    rules = list(_rules(origin))
+    if classifier and not any(rule.ours == "classifier" for rule in rules):
+        raise InputError(f"{source} {model}: its classifier is not converted, only its features")
     found = Conversion(f"{source} {model}")
-    theirs = {
-        key.removeprefix(origin.prefix): value
-        for key, value in state_dict.items()
-        if key.startswith(origin.prefix)
-    }
+    theirs = {}
+    for key, value in state_dict.items():
+        if key.startswith(origin.prefix):
+            theirs[key.removeprefix(origin.prefix)] = value
+        else:
+            found.outside.append(key)
     wanted, known = _shapes(origin), set()
-    for rule in _rules(origin):
-        unwanted = rule.ours.startswith(tuple(name[:-1] for name in _HEAD)) and not classifier
-        for leaf in _leaves(theirs, wanted, rule, optional=unwanted):
+    for rule in rules:
+        unwanted = _is_head(rule) and not classifier
+        for leaf in rule.leaves:
             keys = [f"{module}.{leaf}" for module in rule.theirs]
-            absent = [key for key in keys if key not in theirs]
-            found.missing += absent
-            if not absent:
-                known.update(keys)
-                found.used += 0 if unwanted else len(keys)
+            there = [key for key in keys if key in theirs]
+            known.update(there)
+            if unwanted or (leaf == COUNT and not there):
+                continue
+            found.missing += [key for key in keys if key not in theirs]
+            if len(there) == len(keys):
                 _take(found, rule, leaf, [theirs[key] for key in keys], wanted)
     found.left_over = [key for key in theirs if key not in known]
-    found.state_dict = _place(found.state_dict, classifier)
+    if classifier:
+        found.state_dict = {
+            key if key.startswith(_HEAD) else f"backbone.{key}": value
+            for key, value in found.state_dict.items()
+        }
     return found
 
 
@@ -113,20 +119,26 @@ def revert(state_dict: Mapping[str, Tensor], source: str, model: str) -> dict[st
     origin = find(source, model)
     ours = {key.removeprefix("backbone.") if not origin.whole else key: value
             for key, value in state_dict.items()}  # fmt: skip
-    theirs, used = {}, set()
+    wanted, theirs, used, absent, misshapen = _shapes(origin), {}, set(), [], []
     for rule in _rules(origin):
-        start = f"{rule.ours}."
-        for key in [key for key in ours if key.startswith(start) and "." not in key[len(start) :]]:
+        for leaf in rule.leaves:
+            key = f"{rule.ours}.{leaf}"
+            if key not in ours:
+                absent += [key] if leaf != COUNT and not _is_head(rule) else []
+                continue
             value = ours[key]
+            used.add(key)
+            fault = _shape_fault(rule, key, value, wanted)
+            if fault:
+                misshapen.append(fault)
+                continue
             parts = rule.change.back(value, len(rule.theirs)) if value.dim() else [value]
             for module, part in zip(rule.theirs, parts, strict=True):
-                theirs[f"{origin.prefix}{module}.{key[len(start) :]}"] = part
-            used.add(key)
+                theirs[f"{origin.prefix}{module}.{leaf}"] = part
     lost = [key for key in ours if key not in used]
-    absent = [key for key in _shapes(origin) if key not in used]
-    faults = [_count("missing", absent), _count("not of this model", lost)]
-    if any(faults):
-        raise InputError(f"{source} {model}: {'; '.join(filter(None, faults))}")
+    faults = _faults(absent, lost, misshapen)
+    if faults:
+        raise InputError(f"{source} {model}: {faults}")
     return theirs
 
 
@@ -149,16 +161,9 @@ def _shapes(origin: Origin) -> dict[str, tuple[int, ...]]:
     return {start + key: shape for key, shape in found.items()}
 
 
-def _leaves(theirs: Mapping, wanted: Mapping, rule: Rule, optional: bool) -> Sequence[str]:
-    """Names of a module's tensors: those that are there and those that must be."""
-    found = {key for key in theirs if key.startswith(f"{rule.theirs[0]}.")}
-    leaves = {key[len(rule.theirs[0]) + 1 :] for key in found}
-    if optional and not leaves:
-        return ()
-    own = {key[len(rule.ours) + 1 :] for key in wanted if key.startswith(f"{rule.ours}.")}
-    # Old checkpoints do not count batches; the count decides nothing at inference.
-    own.discard("num_batches_tracked")
-    return sorted(leaf for leaf in leaves | (own or {"weight"}) if "." not in leaf)
+def _is_head(rule: Rule) -> bool:
+    """Whether a rule is of what `build_classifier` adds to a backbone."""
+    return f"{rule.ours}.".startswith(_HEAD)
 
 
 def _take(
@@ -170,20 +175,26 @@ def _take(
     except (RuntimeError, ValueError) as error:
         found.misshapen.append(f"{key}: {error}")
         return
-    if key in wanted and tuple(value.shape) != wanted[key]:
-        found.misshapen.append(f"{key} {tuple(value.shape)} for {wanted[key]}")
+    fault = _shape_fault(rule, key, value, wanted)
+    if fault:
+        found.misshapen.append(fault)
         return
     found.state_dict[key] = value
-    norm = rule.ours.endswith(".bn") and leaf == "running_mean"
-    if norm and f"{rule.ours}.num_batches_tracked" in wanted:
-        found.state_dict.setdefault(f"{rule.ours}.num_batches_tracked", torch.tensor(0))
+    found.used += len(parts)
+    if leaf == "running_mean":  # stays 0 where theirs is not counted
+        found.state_dict.setdefault(f"{rule.ours}.{COUNT}", torch.tensor(0))
 
 
-def _place(ours: Mapping[str, Tensor], classifier: bool) -> dict[str, Tensor]:
-    if classifier:
-        return {k if k.startswith(_HEAD) else f"backbone.{k}": v for k, v in ours.items()}
-    return {key: value for key, value in ours.items() if not key.startswith(_HEAD)}
+def _shape_fault(rule: Rule, key: str, value: Tensor, wanted: Mapping) -> str:
+    shape = tuple(value.shape)
+    expected = wanted.get(key, shape)
+    if rule.outputs is not None:
+        expected = (rule.outputs, *shape[1:])
+    return f"{key} {shape} for {expected}" if shape != expected else ""
 
 
-def _count(kind: str, keys: Sequence[str]) -> str:
-    return f"{len(keys)} keys {kind}, first '{keys[0]}'" if keys else ""
+def _faults(missing: Sequence[str], left_over: Sequence[str], misshapen: Sequence[str]) -> str:
+    kinds = {"missing": missing, "not of this model": left_over, "of another shape": misshapen}
+    return "; ".join(
+        f"{len(keys)} keys {kind}, first '{keys[0]}'" for kind, keys in kinds.items() if keys
+    )

@@ -33,13 +33,14 @@ def read(path: str) -> tuple[dict[str, Tensor], dict]:
     if Path(path).suffix == ".safetensors":
         return _read_safetensors(path)
     content = load_file(path)
-    meta = content.get("meta", {}) if isinstance(content, dict) else {}
+    meta = content.get("meta") if isinstance(content, dict) else None
+    meta = meta if isinstance(meta, dict) else {}
     for name in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(name), Mapping):
             content = content[name]
             break
     if not isinstance(content, Mapping) or not all(
-        isinstance(value, Tensor) for value in content.values()
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
     ):
         found = type(content).__name__
         if isinstance(content, Mapping):
@@ -66,12 +67,13 @@ def write(path: str, state_dict: Mapping[str, Tensor], meta: Mapping) -> None:
     try:
         if Path(path).suffix == ".safetensors":
             tensors = {key: value.contiguous() for key, value in state_dict.items()}
-            _safetensors().save_file(tensors, partial, metadata={_META: json.dumps(meta)})
+            _write_safetensors(partial, tensors, meta)
         else:
             torch.save(dict(state_dict=dict(state_dict), meta=dict(meta)), partial)
         partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    except (OSError, RuntimeError) as error:  # torch tells a full disk as RuntimeError
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be written: {reason}") from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -83,18 +85,29 @@ def check_suffix(path: str) -> None:
 
 
 def _read_safetensors(path: str) -> tuple[dict[str, Tensor], dict]:
-    if not Path(path).is_file():
+    file = Path(path).expanduser()
+    if not file.is_file():
         raise InputError(f"checkpoint '{path}': no such file")
     library = _safetensors()
     from safetensors import SafetensorError, safe_open
 
     try:
-        state_dict = library.load_file(path)
-        with safe_open(path, framework="pt") as opened:
+        state_dict = library.load_file(file)
+        with safe_open(file, framework="pt") as opened:
             meta = json.loads((opened.metadata() or {}).get(_META, "{}"))
     except (SafetensorError, ValueError, OSError) as error:
         raise InputError(f"checkpoint '{path}' is not readable: {error}") from error
     return {key.removeprefix("module."): value for key, value in state_dict.items()}, meta
+
+
+def _write_safetensors(path: Path, tensors: Mapping[str, Tensor], meta: Mapping) -> None:
+    library = _safetensors()
+    from safetensors import SafetensorError
+
+    try:
+        library.save_file(tensors, path, metadata={_META: json.dumps(meta)})
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def _safetensors():

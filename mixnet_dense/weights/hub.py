@@ -8,6 +8,7 @@ caches, and converts. (mmengine's own ``torchvision://`` gives torchvision's key
 from torch import Tensor
 
 from mixnet_dense.cli import InputError
+from mixnet_dense.compat import restricted_loading
 
 _SOURCES = {"timm://": "timm", "tv://": "torchvision"}
 
@@ -24,16 +25,18 @@ def fetch(checkpoint: str) -> dict[str, Tensor]:
     """The state dict as timm or torchvision has it.
 
     Raises:
-        InputError: the library is not installed, the name is none we convert, or the
-            weights are neither in its cache nor can be downloaded.
+        InputError: the library is not installed, the name is none we convert, the weights
+            are neither in its cache nor can be downloaded, or their file could run code.
     """
     from mixnet_dense.weights.catalogue import find
 
     source, model = origin_of(checkpoint)
     origin = find(source, model)
     try:
-        build = _timm if source == "timm" else _torchvision
-        return build(model, origin.whole)
+        with restricted_loading():
+            return _timm(model) if source == "timm" else _torchvision(model, origin.whole)
+    except InputError:
+        raise
     except ImportError as error:
         raise InputError(
             f"{checkpoint}: needs {source} ({error}); run: pip install {source}, or convert a "
@@ -56,7 +59,7 @@ def load(checkpoint: str, map_location=None) -> dict:
     return dict(state_dict=state_dict, meta=metadata(source, model))
 
 
-def _timm(model: str, whole: str) -> dict[str, Tensor]:
+def _timm(model: str) -> dict[str, Tensor]:
     import timm
 
     return timm.create_model(model, pretrained=True).state_dict()

@@ -5,7 +5,7 @@ convolutions there, concatenated along the outputs. Every rule works in both dir
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -21,18 +21,32 @@ class Change:
     back: Callable[[Tensor, int], Sequence[Tensor]] = torch.chunk
 
 
+_WEIGHT, _BIASED = ("weight",), ("weight", "bias")
+COUNT = "num_batches_tracked"  # old checkpoints lack it; it decides nothing at inference
+_NORM = ("weight", "bias", "running_mean", "running_var", COUNT)
+
+
 @dataclass(frozen=True)
 class Rule:
-    """One module: our name, theirs, and how its tensors change."""
+    """One module: our name, theirs, its tensors, and how they change.
+
+    ``outputs`` is the length its tensors must have, where classes decide it.
+    """
 
     ours: str
     theirs: list[str]
+    leaves: tuple[str, ...] = _WEIGHT
     change: Change = field(default=Change())
+    outputs: int | None = None
 
 
 def _conv_norm(ours: str, conv: list[str] | str, norm: str) -> Iterator[Rule]:
     yield Rule(f"{ours}.conv", [conv] if isinstance(conv, str) else conv)
-    yield Rule(f"{ours}.bn", [norm])
+    yield Rule(f"{ours}.bn", [norm], _NORM)
+
+
+def _biased(ours: str, theirs: str) -> Rule:
+    return Rule(ours, [theirs], _BIASED)
 
 
 # ------------------------------------------------------------------------ timm
@@ -55,10 +69,10 @@ def timm(table: Network) -> Iterator[Rule]:
         yield from _timm_block(block, f"blocks.{index}", f"blocks.{stage}.{place}")
     if table.hidden:  # MobileNetV3: the last convolution is one more stage
         yield from _conv_norm("last", f"blocks.{stage + 1}.0.conv", f"blocks.{stage + 1}.0.bn1")
-        yield Rule("hidden.0", ["conv_head"])
+        yield _biased("hidden.0", "conv_head")
     elif table.last:
         yield from _conv_norm("last", "conv_head", "bn2")
-    yield Rule("classifier", ["classifier"])
+    yield _biased("classifier", "classifier")
 
 
 def _timm_block(block: Block, ours: str, theirs: str) -> Iterator[Rule]:
@@ -67,10 +81,10 @@ def _timm_block(block: Block, ours: str, theirs: str) -> Iterator[Rule]:
         yield from _conv_norm(f"{ours}.expand", expand, f"{theirs}.bn1")
     for index, kernel in enumerate(_split(f"{theirs}.conv_dw", len(block.kernels))):
         yield Rule(f"{ours}.depthwise.conv.{index}", [kernel])
-    yield Rule(f"{ours}.depthwise.bn", [f"{theirs}.bn{1 + block.expands}"])
+    yield Rule(f"{ours}.depthwise.bn", [f"{theirs}.bn{1 + block.expands}"], _NORM)
     if block.squeeze:
-        yield Rule(f"{ours}.se.reduce", [f"{theirs}.se.conv_reduce"])
-        yield Rule(f"{ours}.se.expand", [f"{theirs}.se.conv_expand"])
+        yield _biased(f"{ours}.se.reduce", f"{theirs}.se.conv_reduce")
+        yield _biased(f"{ours}.se.expand", f"{theirs}.se.conv_expand")
     project = _split(f"{theirs}.conv_pw{'l' * block.expands}", block.project_groups)
     yield from _conv_norm(f"{ours}.project", project, f"{theirs}.bn{2 + block.expands}")
 
@@ -101,7 +115,7 @@ def torchvision_v2(table: Network) -> Iterator[Rule]:
         project = f"{theirs}.{place + 1}", f"{theirs}.{place + 2}"
         yield from _conv_norm(f"blocks.{index}.project", *project)
     yield from _sequential("last", f"features.{len(table.blocks) + 1}")
-    yield Rule("classifier", ["classifier.1"])
+    yield _biased("classifier", "classifier.1")
 
 
 def flat_v2(table: Network) -> Iterator[Rule]:
@@ -116,7 +130,7 @@ def flat_v2(table: Network) -> Iterator[Rule]:
         project = f"{theirs}.{place + 3}", f"{theirs}.{place + 4}"
         yield from _conv_norm(f"blocks.{index}.project", *project)
     yield from _sequential("last", f"features.{len(table.blocks) + 1}")
-    yield Rule("classifier", ["classifier"])
+    yield _biased("classifier", "classifier")
 
 
 def torchvision_v3(table: Network) -> Iterator[Rule]:
@@ -125,8 +139,8 @@ def torchvision_v3(table: Network) -> Iterator[Rule]:
     for index, block in enumerate(table.blocks):
         yield from _torchvision_block(block, f"blocks.{index}", f"features.{index + 1}.block")
     yield from _sequential("last", f"features.{len(table.blocks) + 1}")
-    yield Rule("hidden.0", ["classifier.0"], _LINEAR)
-    yield Rule("classifier", ["classifier.3"])
+    yield Rule("hidden.0", ["classifier.0"], _BIASED, _LINEAR)
+    yield _biased("classifier", "classifier.3")
 
 
 def torchvision_ssdlite(table: Network) -> Iterator[Rule]:
@@ -152,8 +166,10 @@ def torchvision_ssdlite(table: Network) -> Iterator[Rule]:
             ours = f"bbox_head.{kind}_convs.{level}"
             theirs = f"head.{name}_head.module_list.{level}"
             yield from _sequential(f"{ours}.0", f"{theirs}.0")
-            change = Change(background_last, background_first) if kind == "cls" else Change()
-            yield Rule(f"{ours}.1", [f"{theirs}.1"], change)
+            rolled = kind == "cls"
+            change = Change(background_last, background_first) if rolled else Change()
+            outputs = _ANCHORS * (COCO_SLOTS if rolled else 4)
+            yield Rule(f"{ours}.1", [f"{theirs}.1"], _BIASED, change, outputs)
 
 
 def torchvision_lraspp(table: Network) -> Iterator[Rule]:
@@ -165,13 +181,14 @@ def torchvision_lraspp(table: Network) -> Iterator[Rule]:
     yield from _sequential("backbone.last", f"backbone.{len(table.blocks) + 1}")
     yield from _sequential("decode_head.project", "classifier.cbr")
     yield Rule("decode_head.gate.0", ["classifier.scale.1"])
-    yield Rule("decode_head.low_seg", ["classifier.low_classifier"])
-    yield Rule("decode_head.conv_seg", ["classifier.high_classifier"])
+    for ours, theirs in (("low_seg", "low_classifier"), ("conv_seg", "high_classifier")):
+        name = [f"classifier.{theirs}"]
+        yield Rule(f"decode_head.{ours}", name, _BIASED, outputs=VOC_CLASSES)
 
 
 def _depthwise(ours: str, conv: str, norm: str) -> Iterator[Rule]:
     yield Rule(f"{ours}.depthwise.conv.0", [conv])
-    yield Rule(f"{ours}.depthwise.bn", [norm])
+    yield Rule(f"{ours}.depthwise.bn", [norm], _NORM)
 
 
 def _sequential(ours: str, theirs: str) -> Iterator[Rule]:
@@ -181,7 +198,8 @@ def _sequential(ours: str, theirs: str) -> Iterator[Rule]:
 def _in_first_half(rule: Rule, theirs: str, first: int) -> Rule:
     """The expansion of the block of C4 ends the backbone's first half."""
     start, end = f"{theirs}.0.", f"backbone.features.0.{first + 1}."
-    return Rule(rule.ours, [(name + ".").replace(start, end)[:-1] for name in rule.theirs])
+    theirs = [(name + ".").replace(start, end)[:-1] for name in rule.theirs]
+    return replace(rule, theirs=theirs)
 
 
 def _torchvision_block(block: Block, ours: str, theirs: str) -> Iterator[Rule]:
@@ -192,12 +210,15 @@ def _torchvision_block(block: Block, ours: str, theirs: str) -> Iterator[Rule]:
     yield from _depthwise(ours, f"{theirs}.{place}.0", f"{theirs}.{place}.1")
     if block.squeeze:
         place += 1
-        yield Rule(f"{ours}.se.reduce", [f"{theirs}.{place}.fc1"])
-        yield Rule(f"{ours}.se.expand", [f"{theirs}.{place}.fc2"])
+        yield _biased(f"{ours}.se.reduce", f"{theirs}.{place}.fc1")
+        yield _biased(f"{ours}.se.expand", f"{theirs}.{place}.fc2")
     yield from _sequential(f"{ours}.project", f"{theirs}.{place + 1}")
 
 
-COCO_SLOTS = 91
+_ANCHORS = 6  # at each place of each map
+COCO_SLOTS = 91  # torchvision's, the background among them
+COCO_CLASSES = 80
+VOC_CLASSES = 21  # the background among them
 
 
 def background_last(parts: Sequence[Tensor]) -> Tensor:
@@ -255,8 +276,8 @@ def mm_v3(table: Network) -> Iterator[Rule]:
         names = (f"{theirs}.depthwise_conv.{part}" for part in ("conv", "bn"))
         yield from _depthwise(ours, *names)
         if block.squeeze:
-            yield Rule(f"{ours}.se.reduce", [f"{theirs}.se.conv1.conv"])
-            yield Rule(f"{ours}.se.expand", [f"{theirs}.se.conv2.conv"])
+            yield _biased(f"{ours}.se.reduce", f"{theirs}.se.conv1.conv")
+            yield _biased(f"{ours}.se.expand", f"{theirs}.se.conv2.conv")
         yield from _module(f"{ours}.project", f"{theirs}.linear_conv")
     yield from _module("last", f"layer{len(table.blocks) + 1}")
 
@@ -264,7 +285,8 @@ def mm_v3(table: Network) -> Iterator[Rule]:
 def mmdet_ssdlite(table: Network) -> Iterator[Rule]:
     """mmdet's whole SSDLite-MobileNetV2; its neck and head have our names."""
     for rule in mm_v2(("expand_conv", "depthwise_conv", "linear_conv"))(table):
-        yield Rule(f"backbone.{rule.ours}", [f"backbone.{name}" for name in rule.theirs])
+        theirs = [f"backbone.{name}" for name in rule.theirs]
+        yield replace(rule, ours=f"backbone.{rule.ours}", theirs=theirs)
     for index in range(4):
         for part in ("0", "1.depthwise_conv", "1.pointwise_conv"):
             name = f"neck.extra_layers.{index}.{part}"
@@ -272,9 +294,9 @@ def mmdet_ssdlite(table: Network) -> Iterator[Rule]:
     for level in range(6):
         for kind in ("cls", "reg"):
             name = f"bbox_head.{kind}_convs.{level}"
-            yield Rule(f"{name}.0.conv", [f"{name}.0.conv"])
-            yield Rule(f"{name}.0.bn", [f"{name}.0.bn"])
-            yield Rule(f"{name}.1", [f"{name}.1"])
+            yield from _module(f"{name}.0", f"{name}.0")
+            outputs = _ANCHORS * (COCO_CLASSES + 1 if kind == "cls" else 4)
+            yield Rule(f"{name}.1", [f"{name}.1"], _BIASED, outputs=outputs)
 
 
 def _module(ours: str, theirs: str) -> Iterator[Rule]:
