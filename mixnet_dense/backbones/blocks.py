@@ -13,7 +13,8 @@ from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 
 from mixnet_dense.backbones.arch import Block
-from mixnet_dense.backbones.mixconv import MixConv2d, split_contiguous
+from mixnet_dense.backbones.forms import pointwise_form, split_channels
+from mixnet_dense.backbones.mixconv import MixConv2d
 from mixnet_dense.registry import MODELS
 
 _ALIASES = {"HSwish": "Hardswish", "HSigmoid": "Hardsigmoid", "Swish": "SiLU"}
@@ -85,19 +86,17 @@ class ConvNormAct(nn.Module):
 
 
 class PointwiseConv2d(nn.Conv2d):
-    """A bias-free 1x1 convolution; groups run one after the other.
-
-    Two plain convolutions on contiguous halves are faster on CPUs than one grouped
-    convolution, and sum in the order of the paper's code, which has separate ones.
-    """
+    """A bias-free 1x1 convolution, whose groups may run one after the other; see `forms`."""
 
     def __init__(self, in_channels: int, out_channels: int, groups: int):
         super().__init__(in_channels, out_channels, 1, groups=groups, bias=False)
+        self.form: str | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.groups == 1:
+        form = "merged" if self.groups == 1 else self.form or pointwise_form(x)
+        if form == "merged":
             return super().forward(x)
-        parts = split_contiguous(x, [x.shape[1] // self.groups] * self.groups)
+        parts = split_channels(x, [x.shape[1] // self.groups] * self.groups, form)
         weights = self.weight.chunk(self.groups)
         return torch.cat([F.conv2d(*pair) for pair in zip(parts, weights, strict=True)], 1)
 

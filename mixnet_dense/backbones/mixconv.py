@@ -5,13 +5,12 @@ each convolved with its own kernel size, and concatenated in order. As in the pa
 code a remainder of channels goes to the first group.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixnet_dense.backbones.arch import check_kernels, partition_channels
+from mixnet_dense.backbones.forms import depthwise_form, split_channels
 
 PADDINGS = ("symmetric", "same")
 
@@ -23,17 +22,6 @@ def pad_same(x: Tensor, kernel: int, stride: int, dilation: int = 1) -> Tensor:
         for size in x.shape[-2:]
     )
     return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
-
-
-def split_contiguous(x: Tensor, channels: Sequence[int]) -> list[Tensor]:
-    """Split (N, C, H, W) along C into parts that are each dense in the layout of ``x``.
-
-    A slice along channels is strided in memory; convolving it as it is costs many times
-    the copy made here.
-    """
-    channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    return [part.contiguous(memory_format=layout) for part in x.split(channels, 1)]
 
 
 class DepthwiseConv2d(nn.Conv2d):
@@ -57,16 +45,23 @@ class DepthwiseConv2d(nn.Conv2d):
         self.same = same
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.convolve(x, self.weight)
+
+    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        """This convolution with other weights (C, 1, K, K), for any C and K."""
+        kernel = weight.shape[-1]
+        spread = self.dilation[0]
         if self.same:
-            x = pad_same(x, self.kernel_size[0], self.stride[0], self.dilation[0])
-        return super().forward(x)
+            x = pad_same(x, kernel, self.stride[0], spread)
+        padding = 0 if self.same else (kernel - 1) // 2 * spread
+        return F.conv2d(x, weight, None, self.stride, padding, spread, len(weight))
 
 
 class MixConv2d(nn.ModuleList):
     """Depthwise convolution with a kernel size per channel group.
 
     Maps (N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride)). Its children are
-    plain depthwise convolutions in group order.
+    plain depthwise convolutions in group order. `forms` has the ways it is computed.
 
     Args:
         channels: C.
@@ -104,9 +99,26 @@ class MixConv2d(nn.ModuleList):
                 spread, kernel = dilation * (kernel - 1) // 2, 3
             convs.append(DepthwiseConv2d(width, kernel, stride, spread, padding))
         super().__init__(convs)
+        self.form: str | None = None
+        # TensorFlow pads a strided 1x1 kernel less than the border it would get.
+        cropped = padding == "same" and stride > 1 and 1 in kernel_sizes
+        self.mergeable = len({conv.dilation for conv in convs}) == 1 and not cropped
+
+    def merged_weight(self) -> Tensor:
+        """All weights in kernels of the largest size K, zeros around the smaller: (C, 1, K, K)."""
+        largest = max(conv.kernel_size[0] for conv in self)
+        borders = [(largest - conv.kernel_size[0]) // 2 for conv in self]
+        return torch.cat(
+            [F.pad(conv.weight, [border] * 4) for conv, border in zip(self, borders, strict=True)]
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         if len(self) == 1:
             return self[0](x)
-        parts = split_contiguous(x, self.splits)
+        form = self.form
+        if form is None or (form == "merged" and not self.mergeable):
+            form = depthwise_form(x, self[0].weight, self.mergeable)
+        if form == "merged":
+            return self[0].convolve(x, self.merged_weight())
+        parts = split_channels(x, self.splits, form)
         return torch.cat([conv(part) for conv, part in zip(self, parts, strict=True)], 1)

@@ -1,0 +1,71 @@
+"""Equivalent ways to compute convolutions of channel groups, and which is taken where.
+
+The measurements behind the choice are in docs/performance.md; `tools/benchmark.py` repeats
+them.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+FORMS = ("split", "contiguous", "merged")
+"""``split``: a convolution per group on views of the map, concatenated: the plain form.
+``contiguous``: the same on a dense copy of each group. ``merged``: one convolution; smaller
+depthwise kernels get a border of zeros, grouped 1x1 convolutions run as torch's own."""
+
+
+def set_form(model: nn.Module, form: str | None) -> nn.Module:
+    """Have every convolution of groups in a model computed in one form.
+
+    Args:
+        model: changed in place and returned.
+        form: one of `FORMS`, or None for the automatic choice. A MixConv that has no merged
+            form (groups of unequal dilation) stays with its choice.
+
+    Raises:
+        ValueError: an unknown form.
+    """
+    if form is not None and form not in FORMS:
+        raise ValueError(f"form={form!r}: must be None or one of {FORMS}")
+    for module in model.modules():
+        if hasattr(module, "form"):
+            module.form = form
+    return model
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether (N, C, H, W) lies in memory as (N, H, W, C), and not as (N, C, H, W) too."""
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+def depthwise_form(x: Tensor, weight: Tensor, mergeable: bool) -> str:
+    """The form of a MixConv: merged without gradients, else by layout.
+
+    A weight's gradient costs by its full size, zeros included, so merging does not pay in
+    training. Other devices than the CPU have the plain form: none was measured.
+    """
+    if x.device.type != "cpu":
+        return "split"
+    gradients = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    if mergeable and not gradients:
+        return "merged"
+    return "contiguous" if is_channels_last(x) else "split"
+
+
+def pointwise_form(x: Tensor) -> str:
+    """The form of a grouped 1x1 convolution: torch's own is fast on channels_last only."""
+    return "merged" if x.device.type == "cpu" and is_channels_last(x) else "split"
+
+
+def split_channels(x: Tensor, channels: Sequence[int], form: str) -> Sequence[Tensor]:
+    """Split (N, C, H, W) along C into views, or into dense copies in the layout of ``x``.
+
+    A slice along channels is strided in memory; on channels_last maps convolving it as it
+    is costs many times the copy.
+    """
+    parts = x.split(list(channels), 1)
+    if form == "split":
+        return parts
+    layout = torch.channels_last if is_channels_last(x) else torch.contiguous_format
+    return [part.contiguous(memory_format=layout) for part in parts]

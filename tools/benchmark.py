@@ -1,0 +1,69 @@
+"""Time networks and configs against their plain form: python tools/benchmark.py mixnet_s"""
+
+import argparse
+
+from mixnet_dense.cli import InputError, parse, run
+
+
+def parse_args(argv=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("models", nargs="+", help="config files, or mixnet_s, mobilenetv3_large …")
+    parser.add_argument("--mode", nargs="+", default=["inference"], choices=("inference", "train"))
+    parser.add_argument("--batch", nargs="+", type=int, default=[1], help="images a call")
+    parser.add_argument(
+        "--size", nargs="+", default=["320"], help="pixels: of a side, or as 512x1024"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of torch, on a CPU")
+    parser.add_argument("--repeats", type=int, default=20, help="rounds; all run once in each")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--amp", action="store_true", help="bf16 on a CPU, fp16 on a GPU")
+    parser.add_argument("--compile", action="store_true", help="time torch.compile too")
+    parser.add_argument("--json", action="store_true", help="rows as JSON on standard output")
+    parser.add_argument("--plot", metavar="FILE", help="draw the medians, .png or .svg")
+    args = parse(parser, argv)
+    if min(args.threads, args.repeats, *args.batch) < 1:
+        raise InputError("--threads, --repeats and --batch must be 1 or more")
+    args.size = [_size(text) for text in args.size]
+    return args
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    if not height.isdigit() or not (width or height).isdigit() or not int(height):
+        raise InputError(f"--size {text}: must be pixels such as 320 or 512x1024")
+    return int(height), int(width or height)
+
+
+def main(args: argparse.Namespace) -> None:
+    import json
+
+    import torch
+
+    from mixnet_dense.benchmark.run import Settings, machine, measure, plot, table
+    from mixnet_dense.engine.memory import keep_freed_memory
+    from mixnet_dense.files import check_writable
+
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch sees no GPU here")
+    if args.plot:
+        check_writable(args.plot)
+    settings = Settings(
+        args.models, args.mode, args.batch, args.size, args.threads, args.repeats,
+        args.device, args.amp, args.compile,
+    )  # fmt: skip
+    keep_freed_memory()  # as in training; it serves the reference too
+    rows = list(measure(settings))
+    where = machine(settings)
+    if args.plot:
+        plot(rows, args.plot)
+    if args.json:
+        print(json.dumps(dict(machine=where, rows=rows), indent=1))
+    else:
+        print(table(rows))
+        print(", ".join(f"{key} {value}" for key, value in where.items() if value is not None))
+
+
+if __name__ == "__main__":
+    run(lambda: main(parse_args()))
