@@ -2,12 +2,12 @@ import math
 
 import pytest
 import torch
-from mmdet.models.dense_heads import SSDHead
 from mmdet.models.task_modules.assigners import MaxIoUAssigner
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 from mixnet_dense.backbones import MixNet
+from mixnet_dense.benchmark.loss import mmdet_head
 from mixnet_dense.det import SSDLiteAnchorGenerator, SSDLiteHead, SSDLiteNeck
 from mixnet_dense.det.targets import (
     IGNORED,
@@ -160,39 +160,7 @@ def test_loss_equals_mmdets_where_that_is_right():
     outputs = head(features)
     losses = head.loss_by_feat(*outputs, batch, metas)
 
-    anchors = SSDLiteAnchorGenerator().anchors(MAPS, (320, 320))
-
-    class Anchors(SSDLiteAnchorGenerator):
-        def grid_priors(self, sizes, device):
-            counts = [h * w * n for (h, w), n in zip(MAPS, self.num_base_priors, strict=True)]
-            return list(anchors.split(counts))
-
-        def valid_flags(self, sizes, pad_shape, device):
-            return [torch.ones(len(level), dtype=bool) for level in self.grid_priors(sizes, device)]
-
-    assigner = dict(
-        type="MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.0,
-        ignore_iof_thr=-1, gt_max_assign_all=False,
-    )  # fmt: skip
-    theirs = SSDHead(
-        num_classes=5,
-        in_channels=head.in_channels,
-        use_depthwise=True,
-        norm_cfg=dict(type="BN"),
-        act_cfg=dict(type="ReLU6"),
-        anchor_generator=dict(type="SSDAnchorGenerator", scale_major=False, input_size=320,
-                              strides=[16, 32, 64, 107, 160, 320], ratios=[[2]] + [[2, 3]] * 5,
-                              min_sizes=[32] * 6, max_sizes=[64] * 6),
-        bbox_coder=head.bbox_coder and dict(
-            type="DeltaXYWHBBoxCoder", target_stds=(0.1, 0.1, 0.2, 0.2)
-        ),
-        train_cfg=dict(
-            assigner=assigner, sampler=dict(type="PseudoSampler"), smoothl1_beta=1.0,
-            allowed_border=-1, pos_weight=-1, neg_pos_ratio=3, debug=False,
-        ),
-    )  # fmt: skip
-    theirs.prior_generator = Anchors()
-    theirs.num_base_priors = theirs.prior_generator.num_base_priors
+    theirs = mmdet_head(head, (320, 320))
     padded = [dict(meta, pad_shape=(320, 320)) for meta in metas]
     expected = theirs.loss_by_feat(*outputs, batch, padded)
     torch.testing.assert_close(losses["loss_cls"], sum(expected["loss_cls"]).squeeze())

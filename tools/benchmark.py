@@ -4,13 +4,15 @@ import argparse
 
 from mixnet_dense.cli import InputError, parse, run
 
+MODES = ("inference", "train", "loss")  # loss: SSDLite's against mmdet's SSDHead
+
 
 def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("models", nargs="+", help="config files, or mixnet_s, mobilenetv3_large …")
-    parser.add_argument("--mode", nargs="+", default=["inference"], choices=("inference", "train"))
+    parser.add_argument("--mode", nargs="+", default=["inference"], choices=MODES)
     parser.add_argument("--batch", nargs="+", type=int, default=[1], help="images a call")
     parser.add_argument(
         "--size", nargs="+", default=["320"], help="pixels: of a side, or as 512x1024"

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mixnet_dense.backbones import arch
 from mixnet_dense.backbones.blocks import ConvNormAct, InvertedResidual, pointwise
+from mixnet_dense.backbones.forms import stem_weight
 from mixnet_dense.backbones.mixconv import PADDINGS, pad_same
 
 STRIDES = (32, 16, 8)
@@ -34,14 +35,18 @@ class Place(NamedTuple):
 
 
 class Stem(nn.Conv2d):
-    """The 3x3 stride-2 convolution (N, 3, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
+    """The 3x3 stride-2 convolution (N, 3, H, W) -> (N, C, ceil(H / 2), ceil(W / 2)).
 
-    def __init__(self, channels: int, padding: str):
-        self.same = padding == "same"
+    Its output's layout is that of all maps behind it; see `forms.stem_weight`.
+    """
+
+    def __init__(self, channels: int, padding: str, channels_last: bool | None):
+        self.same, self.channels_last = padding == "same", channels_last
         super().__init__(3, channels, 3, stride=2, padding=0 if self.same else 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(pad_same(x, 3, 2) if self.same else x)
+        weight = stem_weight(self.weight, self.channels_last)
+        return self._conv_forward(pad_same(x, 3, 2) if self.same else x, weight, None)
 
 
 class MobileBackbone(BaseModule):
@@ -125,12 +130,11 @@ class MobileBackbone(BaseModule):
             check("out_taps", name, tuple(self.taps))
         self.out_taps = tuple(out_taps)
         self.frozen_stages, self.norm_eval, self.with_cp = frozen_stages, norm_eval, with_cp
-        self.channels_last = channels_last
 
         self._wanted = {name: places[name] for name in self.out_taps}
         deepest = max((place.block for place in self._wanted.values()), default=-1)
         self.stem = ConvNormAct(
-            Stem(network.stem, padding), network.stem, norm_cfg, network.stem_act
+            Stem(network.stem, padding, channels_last), network.stem, norm_cfg, network.stem_act
         )
         self.blocks = nn.ModuleList(
             InvertedResidual(
@@ -162,9 +166,6 @@ class MobileBackbone(BaseModule):
         return "depthwise" if "depthwise" in children else "expand"
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        on_cpu = x.device.type == "cpu"
-        if on_cpu if self.channels_last is None else self.channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
         found = {}
         for index, block in enumerate(self._chain()):

@@ -13,7 +13,7 @@ from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 
 from mixnet_dense.backbones.arch import Block
-from mixnet_dense.backbones.forms import pointwise_form, split_channels
+from mixnet_dense.backbones.forms import dense, pointwise_form
 from mixnet_dense.backbones.mixconv import MixConv2d
 from mixnet_dense.registry import MODELS
 
@@ -96,7 +96,9 @@ class PointwiseConv2d(nn.Conv2d):
         form = "merged" if self.groups == 1 else self.form or pointwise_form(x)
         if form == "merged":
             return super().forward(x)
-        parts = split_channels(x, [x.shape[1] // self.groups] * self.groups, form)
+        parts = x.chunk(self.groups, 1)
+        if form == "contiguous":
+            parts = [dense(part, x) for part in parts]
         weights = self.weight.chunk(self.groups)
         return torch.cat([F.conv2d(*pair) for pair in zip(parts, weights, strict=True)], 1)
 

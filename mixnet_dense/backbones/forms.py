@@ -39,6 +39,20 @@ def is_channels_last(x: Tensor) -> bool:
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
+def stem_weight(weight: Tensor, channels_last: bool | None) -> Tensor:
+    """A first convolution's weights in the layout that its output is to have.
+
+    torch gives a convolution's output the layout of its weights: maps become channels_last
+    without a lasting copy of the images.
+
+    Args:
+        weight: (C, 3, K, K).
+        channels_last: None for channels_last on a CPU, where it wins.
+    """
+    wanted = weight.device.type == "cpu" if channels_last is None else channels_last
+    return weight.contiguous(memory_format=torch.channels_last) if wanted else weight
+
+
 def depthwise_form(x: Tensor, weight: Tensor, mergeable: bool) -> str:
     """The form of a MixConv: merged without gradients, else by layout.
 
@@ -58,14 +72,16 @@ def pointwise_form(x: Tensor) -> str:
     return "merged" if x.device.type == "cpu" and is_channels_last(x) else "split"
 
 
-def split_channels(x: Tensor, channels: Sequence[int], form: str) -> Sequence[Tensor]:
-    """Split (N, C, H, W) along C into views, or into dense copies in the layout of ``x``.
+def dense(part: Tensor, like: Tensor) -> Tensor:
+    """A part of a map as a dense copy in the layout of the map ``like``.
 
     A slice along channels is strided in memory; on channels_last maps convolving it as it
     is costs many times the copy.
     """
-    parts = x.split(list(channels), 1)
-    if form == "split":
-        return parts
-    layout = torch.channels_last if is_channels_last(x) else torch.contiguous_format
-    return [part.contiguous(memory_format=layout) for part in parts]
+    layout = torch.channels_last if is_channels_last(like) else torch.contiguous_format
+    return part.contiguous(memory_format=layout)
+
+
+def dense_parts(x: Tensor, channels: Sequence[int]) -> list[Tensor]:
+    """Split (N, C, H, W) along C into `dense` copies."""
+    return [dense(part, x) for part in x.split(list(channels), 1)]

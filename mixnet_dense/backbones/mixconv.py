@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixnet_dense.backbones.arch import check_kernels, partition_channels
-from mixnet_dense.backbones.forms import depthwise_form, split_channels
+from mixnet_dense.backbones.forms import dense, dense_parts, depthwise_form
 
 PADDINGS = ("symmetric", "same")
 
@@ -120,5 +120,49 @@ class MixConv2d(nn.ModuleList):
             form = depthwise_form(x, self[0].weight, self.mergeable)
         if form == "merged":
             return self[0].convolve(x, self.merged_weight())
-        parts = split_channels(x, self.splits, form)
+        if form == "contiguous":
+            return self._contiguous(x)
+        parts = x.split(self.splits, 1)
         return torch.cat([conv(part) for conv, part in zip(self, parts, strict=True)], 1)
+
+    def _contiguous(self, x: Tensor) -> Tensor:
+        weights = [conv.weight for conv in self]
+        if torch.is_autocast_enabled(x.device.type):
+            dtype = torch.get_autocast_dtype(x.device.type)
+            x, weights = x.to(dtype), [weight.to(dtype) for weight in weights]
+        if any(conv.same for conv in self):  # each kernel pads its own copy
+            parts = dense_parts(x, self.splits)
+            out = [c.convolve(*pair) for c, *pair in zip(self, parts, weights, strict=True)]
+            return torch.cat(out, 1)
+        return _ConvolveCopies.apply(x, list(self), *weights)
+
+
+class _ConvolveCopies(torch.autograd.Function):
+    """Convolutions of dense copies of channel groups, which the backward pass makes anew.
+
+    Kept copies would be held beside the map they are of, where a ReLU keeps that one.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, convs: list[DepthwiseConv2d], *weights: Tensor) -> Tensor:
+        ctx.save_for_backward(x, *weights)
+        ctx.convs = convs
+        parts = dense_parts(x, [len(weight) for weight in weights])
+        out = [c.convolve(*pair) for c, *pair in zip(convs, parts, weights, strict=True)]
+        return torch.cat(out, 1)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        x, *weights = ctx.saved_tensors
+        channels = [len(weight) for weight in weights]
+        parts = zip(x.split(channels, 1), gradient.split(channels, 1), strict=True)
+        wanted = ctx.needs_input_grad[0], any(ctx.needs_input_grad[2:]), False
+        of_x, of_weights = [], []
+        for conv, weight, (part, upper) in zip(ctx.convs, weights, parts, strict=True):
+            found = torch.ops.aten.convolution_backward(
+                dense(upper, x), dense(part, x), weight, None,
+                conv.stride, conv.padding, conv.dilation, False, (0, 0), len(weight), wanted,
+            )  # fmt: skip
+            of_x.append(found[0])
+            of_weights.append(found[1])
+        return torch.cat(of_x, 1) if wanted[0] else None, None, *of_weights

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 
 import torch
+from torch import Tensor
 
 from mixnet_dense.benchmark import subjects
 from mixnet_dense.benchmark.timing import interleave, peak_memory
 from mixnet_dense.data.progress import Progress
-
-MODES = ("inference", "train")
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,8 @@ class Settings:
     Attributes:
         models: names or config files, see `subjects.build`. All variants of all models of one
             mode, batch and size run in turns.
-        modes: of `MODES`.
+        modes: ``'inference'``, ``'train'``, or ``'loss'``, SSDLite's beside mmdet's, see
+            `loss.runners`.
         batches: images a call.
         sizes: (H, W) in pixels.
         threads: of torch on a CPU.
@@ -33,7 +33,7 @@ class Settings:
     """
 
     models: Sequence[str]
-    modes: Sequence[str] = MODES
+    modes: Sequence[str] = ("inference",)
     batches: Sequence[int] = (1,)
     sizes: Sequence[tuple[int, int]] = ((320, 320),)
     threads: int = 1
@@ -56,11 +56,11 @@ def measure(settings: Settings) -> Iterator[dict]:
 def _measure(settings: Settings, mode: str, batch: int, size: tuple[int, int]) -> Iterator[dict]:
     images = torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(0))
     images = images.to(settings.device)
-    functions = {}
-    for name in settings.models:
-        for variant, model in subjects.variants(name, mode, settings.device, settings.compiled):
-            amp = settings.amp and variant != subjects.REFERENCE
-            functions[name, variant] = subjects.runner(model, mode, images, amp)
+    functions = {
+        (name, variant): function
+        for name in settings.models
+        for variant, function in _runners(settings, name, mode, images)
+    }
     progress = Progress(settings.repeats, f"rounds of {mode}, {batch} x {size[0]} x {size[1]}")
     times = interleave(functions, settings.repeats, settings.device, progress.step)
     for (name, variant), taken in times.items():
@@ -76,6 +76,17 @@ def _measure(settings: Settings, mode: str, batch: int, size: tuple[int, int]) -
             images_per_s=1000 * batch / taken.median,
             peak_mib=peak_memory(functions[name, variant], settings.device) / 2**20,
         )
+
+
+def _runners(settings: Settings, name: str, mode: str, images: Tensor):
+    if mode == "loss":
+        from mixnet_dense.benchmark import loss  # needs mmdet
+
+        yield from loss.runners(name, images)
+        return
+    for variant, model in subjects.variants(name, mode, settings.device, settings.compiled):
+        amp = settings.amp and variant != subjects.REFERENCE
+        yield variant, subjects.runner(model, mode, images, amp)
 
 
 def machine(settings: Settings) -> dict:

@@ -10,6 +10,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from mixnet_dense.backbones.blocks import ConvNormAct, SqueezeExcite
+from mixnet_dense.backbones.forms import stem_weight
 from mixnet_dense.backbones.mixconv import MixConv2d, pad_same
 
 _TRAINING_ONLY = ("auxiliary_head", "loss_cls", "loss_bbox", "loss_decode")
@@ -82,7 +83,7 @@ def _fold(conv: nn.Module, bn: _BatchNorm | None) -> nn.Module:
         part = slice(start, start + width)
         conv[index] = FusedConv2d(one, *_scaled(one.weight, None, bn, part))
         start += width
-    conv.form = "contiguous"
+    conv.form = "split"
     return conv
 
 
@@ -125,6 +126,8 @@ class FusedConv2d(nn.Conv2d):
             device="meta",
         )
         self.same = self_same
+        # Of a stem; other convolutions keep the layout of their input.
+        self.channels_last = getattr(like, "channels_last", False)
         self.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
         if bias is not None:
             self.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
@@ -132,11 +135,12 @@ class FusedConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         if self.same:
             x = pad_same(x, self.kernel_size[0], self.stride[0], self.dilation[0])
+        weight = stem_weight(self.weight, self.channels_last)
         if _by_onednn(x):
             return torch.mkldnn_convolution(
-                x, self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups
+                x, weight, self.bias, self.padding, self.stride, self.dilation, self.groups
             )
-        return super().forward(x)
+        return self._conv_forward(x, weight, self.bias)
 
 
 def _by_onednn(x: Tensor) -> bool:

@@ -131,7 +131,8 @@ class SSDLiteHead(SSDHead):
         if labels.shape[1]:
             found = labels.gather(1, matched.clamp(min=0))
             target = torch.where(matched >= 0, found, target)
-        loss = F.cross_entropy(scores.transpose(1, 2), target, reduction="none")
+        loss = F.cross_entropy(scores.flatten(0, 1), target.flatten(), reduction="none")
+        loss = loss.view_as(target)
         positive = matched >= 0
         wanted = self.train_cfg["neg_pos_ratio"] * positive.sum(1)
         wanted = wanted.clamp(min=self.train_cfg["min_negatives"])

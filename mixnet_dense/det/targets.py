@@ -45,16 +45,19 @@ def pad_boxes(instances: Sequence, device) -> Boxes:
 def overlaps(anchors: Tensor, boxes: Tensor, over_anchor: bool = False) -> Tensor:
     """IoU of anchors (A, 4) with boxes (N, G, 4): (N, A, G).
 
-    ``over_anchor`` divides by the anchor's area in place of the union.
+    ``over_anchor`` divides by the anchor's area in place of the union. In memory the
+    anchors come last: there are many of them.
     """
-    top_left = torch.maximum(anchors[None, :, None, :2], boxes[:, None, :, :2])
-    bottom_right = torch.minimum(anchors[None, :, None, 2:], boxes[:, None, :, 2:])
-    common = (bottom_right - top_left).clamp(min=0).prod(-1)
-    anchor_area = (anchors[:, 2:] - anchors[:, :2]).prod(-1)[None, :, None]
+    left, top, right, bottom = anchors.T.contiguous()  # each (A,)
+    x1, y1, x2, y2 = boxes[..., None].unbind(-2)  # each (N, G, 1)
+    width = (torch.minimum(right, x2) - torch.maximum(left, x1)).clamp_(min=0)
+    height = (torch.minimum(bottom, y2) - torch.maximum(top, y1)).clamp_(min=0)
+    common = width.mul_(height)
+    anchor_area = (right - left) * (bottom - top)
     if over_anchor:
-        return common / anchor_area.clamp(min=1e-6)
-    box_area = (boxes[..., 2:] - boxes[..., :2]).prod(-1)[:, None]
-    return common / (anchor_area + box_area - common).clamp(min=1e-6)
+        return (common / anchor_area.clamp(min=1e-6)).mT
+    box_area = (x2 - x1) * (y2 - y1)
+    return (common / (anchor_area + box_area - common).clamp_(min=1e-6)).mT
 
 
 def match(
