@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from mmcv.ops import batched_nms
 from mmdet.models.task_modules.assigners import MaxIoUAssigner
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
@@ -9,6 +10,7 @@ from mmengine.structures import InstanceData
 from mixnet_dense.backbones import MixNet
 from mixnet_dense.benchmark.loss import mmdet_head
 from mixnet_dense.det import SSDLiteAnchorGenerator, SSDLiteHead, SSDLiteNeck
+from mixnet_dense.det.nms import greedy_nms
 from mixnet_dense.det.targets import (
     IGNORED,
     NEGATIVE,
@@ -205,6 +207,40 @@ def test_predictions_are_decoded_suppressed_and_rescaled():
     edges = [160 - 152, 160 + 152]
     expected = [edges[0] / 2, edges[0] / 4, edges[1] / 2, edges[1] / 4]
     assert found[0].bboxes[0].tolist() == pytest.approx(expected)
+
+
+def test_greedy_nms_equals_mmcvs_image_by_image():
+    random = torch.Generator().manual_seed(0)
+    corner = torch.rand(3, 200, 2, generator=random) * 100
+    boxes = torch.cat([corner, corner + torch.rand(3, 200, 2, generator=random) * 60], -1)
+    labels = torch.randint(3, (3, 200), generator=random)
+    scores = torch.rand(3, 200, generator=random).sort(1, descending=True).values
+    valid = scores > torch.tensor([[0.1], [0.5], [2.0]])  # nothing is valid in the third
+    found = greedy_nms(boxes, labels, valid, 0.4, 200)
+    for index in range(3):
+        ok = valid[index]
+        nms = dict(type="nms", iou_threshold=0.4)
+        _, expected = batched_nms(boxes[index][ok], scores[index][ok], labels[index][ok], nms)
+        kept = found[index][found[index] >= 0]
+        assert kept.tolist() == expected.tolist()
+    assert len(found[0][found[0] >= 0]) > 20  # some were dropped, many were not
+    few = greedy_nms(boxes, labels, valid, 0.4, 5)
+    assert few.tolist() == found[:, :5].tolist()
+    assert greedy_nms(boxes[:, :0], labels[:, :0], valid[:, :0], 0.4, 5).shape == (3, 0)
+
+
+def test_other_suppressions_are_mmcvs():
+    head, features, metas = head_and_maps(images=2)
+    head.eval()
+    with torch.no_grad():
+        maps = head(features)
+        plain = head.predict_by_feat(*maps, batch_img_metas=metas)
+        cfg = dict(nms=dict(type="nms", iou_threshold=0.6, split_thr=10000))
+        mmcvs = head.predict_by_feat(*maps, batch_img_metas=metas, cfg=cfg)
+    for found, expected in zip(plain, mmcvs, strict=True):
+        assert len(found) > 5
+        torch.testing.assert_close(found.bboxes, expected.bboxes)
+        assert found.labels.tolist() == expected.labels.tolist()
 
 
 def test_predictions_obey_their_limits():

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mixnet_dense.backbones.blocks import own_norm
 from mixnet_dense.det.neck import INIT
+from mixnet_dense.det.nms import greedy_nms
 from mixnet_dense.det.targets import NEGATIVE, hardest_negatives, match, pad_boxes
 from mixnet_dense.registry import MODELS
 
@@ -38,7 +39,8 @@ class SSDLiteHead(SSDHead):
         train_cfg: ``iou_threshold``, ``crowd_iof`` (see `targets.match`),
             ``neg_pos_ratio`` and ``min_negatives`` hard negatives per image.
         test_cfg: ``nms_pre`` candidates (anchor and class) per image before decoding,
-            ``score_thr``, ``nms``, ``max_per_img``. In a detector both are given to the
+            ``score_thr``, ``nms`` (any of mmcv's; plain ``nms`` runs for the batch at once
+            and stops at ``max_per_img``), ``max_per_img``. In a detector both are given to the
             detector, which hands them on.
     """
 
@@ -171,19 +173,32 @@ class SSDLiteHead(SSDHead):
         labels = places % self.num_classes
         places = places // self.num_classes
         deltas = deltas.gather(1, places[..., None].expand(-1, -1, 4))
+        boxes = self.bbox_coder.decode(anchors[places].flatten(0, 1), deltas.flatten(0, 1))
+        boxes = _clip(boxes.view_as(deltas), [meta["img_shape"] for meta in batch_img_metas])
+        if rescale:
+            factors = [tuple(meta["scale_factor"]) * 2 for meta in batch_img_metas]
+            boxes = boxes / boxes.new_tensor(factors)[:, None]
+        valid = best > cfg["score_thr"]
+        greedy = dict(cfg["nms"], iou_threshold=0) == dict(type="nms", iou_threshold=0)
+        if with_nms and greedy:
+            limit, threshold = cfg["max_per_img"], cfg["nms"]["iou_threshold"]
+            kept = greedy_nms(boxes, labels, valid, threshold, limit)
+            chosen = [row[row >= 0] for row in kept]
+        else:
+            chosen = list(valid)
         results = []
-        for index, meta in enumerate(batch_img_metas):
-            keep = best[index] > cfg["score_thr"]
-            boxes = self.bbox_coder.decode(
-                anchors[places[index][keep]], deltas[index][keep], max_shape=meta["img_shape"]
-            )
-            if rescale:
-                boxes = boxes / boxes.new_tensor(meta["scale_factor"]).repeat(2)
+        for index, rows in enumerate(chosen):
             result = InstanceData(
-                bboxes=boxes, scores=best[index][keep], labels=labels[index][keep]
+                bboxes=boxes[index][rows], scores=best[index][rows], labels=labels[index][rows]
             )
-            results.append(_suppress(result, cfg) if with_nms else result)
+            results.append(_suppress(result, cfg) if with_nms and not greedy else result)
         return results
+
+
+def _clip(boxes: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
+    """Boxes (N, K, 4) cut at the borders of their images, (height, width) each."""
+    limits = boxes.new_tensor([(width, height) * 2 for height, width in shapes])[:, None]
+    return torch.minimum(boxes.clamp(min=0), limits)
 
 
 def _nothing(anchors: Tensor) -> InstanceData:
@@ -191,7 +206,7 @@ def _nothing(anchors: Tensor) -> InstanceData:
 
 
 def _suppress(result: InstanceData, cfg) -> InstanceData:
-    """Non-maximum suppression within each class; at most ``max_per_img`` remain."""
+    """Another suppression of mmcv's within each class; at most ``max_per_img`` remain."""
     if len(result):
         _, kept = batched_nms(result.bboxes, result.scores, result.labels, cfg["nms"])
         result = result[kept]
