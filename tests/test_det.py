@@ -220,9 +220,12 @@ def test_greedy_nms_equals_mmcvs_image_by_image():
     for index in range(3):
         ok = valid[index]
         nms = dict(type="nms", iou_threshold=0.4)
+        kept = found[index][found[index] >= 0].tolist()
+        if index == 2:
+            assert kept == []
+            continue
         _, expected = batched_nms(boxes[index][ok], scores[index][ok], labels[index][ok], nms)
-        kept = found[index][found[index] >= 0]
-        assert kept.tolist() == expected.tolist()
+        assert kept == expected.tolist()
     assert len(found[0][found[0] >= 0]) > 20  # some were dropped, many were not
     few = greedy_nms(boxes, labels, valid, 0.4, 5)
     assert few.tolist() == found[:, :5].tolist()
