@@ -1,10 +1,13 @@
 """Time networks and configs against their plain form: python tools/benchmark.py mixnet_s"""
 
 import argparse
+import contextlib
+import json
+import sys
 
 from mixnet_dense.cli import InputError, parse, run
 
-MODES = ("inference", "train", "loss")  # loss: SSDLite's against mmdet's SSDHead
+MODES = ("inference", "train", "loss", "data")
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -12,7 +15,13 @@ def parse_args(argv=None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("models", nargs="+", help="config files, or mixnet_s, mobilenetv3_large …")
-    parser.add_argument("--mode", nargs="+", default=["inference"], choices=MODES)
+    parser.add_argument(
+        "--mode",
+        nargs="+",
+        default=["inference"],
+        choices=MODES,
+        help="loss: SSDLite's beside mmdet's SSDHead; data: a config's training pipeline",
+    )
     parser.add_argument("--batch", nargs="+", type=int, default=[1], help="images a call")
     parser.add_argument(
         "--size", nargs="+", default=["320"], help="pixels: of a side, or as 512x1024"
@@ -22,11 +31,14 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--amp", action="store_true", help="bf16 on a CPU, fp16 on a GPU")
     parser.add_argument("--compile", action="store_true", help="time torch.compile too")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="data")
     parser.add_argument("--json", action="store_true", help="rows as JSON on standard output")
     parser.add_argument("--plot", metavar="FILE", help="draw the medians, .png or .svg")
     args = parse(parser, argv)
     if min(args.threads, args.repeats, *args.batch) < 1:
         raise InputError("--threads, --repeats and --batch must be 1 or more")
+    if "data" in args.mode and (args.mode != ["data"] or len(args.models) != 1 or args.plot):
+        raise InputError("--mode data goes alone, with one config and without --plot")
     args.size = [_size(text) for text in args.size]
     return args
 
@@ -39,12 +51,12 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def main(args: argparse.Namespace) -> None:
-    import json
-
     import torch
 
+    from mixnet_dense.benchmark import data
     from mixnet_dense.benchmark.run import Settings, machine, measure, plot, table
     from mixnet_dense.engine.memory import keep_freed_memory
+    from mixnet_dense.engine.setup import load_config
     from mixnet_dense.files import check_writable
 
     if args.device == "cuda" and not torch.cuda.is_available():
@@ -56,14 +68,21 @@ def main(args: argparse.Namespace) -> None:
         args.device, args.amp, args.compile,
     )  # fmt: skip
     keep_freed_memory()  # as in training; it serves the reference too
-    rows = list(measure(settings))
     where = machine(settings)
+    with contextlib.redirect_stdout(sys.stderr):  # the hosts print while they are imported
+        if args.mode == ["data"]:
+            steps = data.measure(load_config(args.models[0], args.cfg_options), args.repeats)
+            rows = [dict(step=name, **times._asdict()) for name, times in steps]
+            text = data.table(rows)
+        else:
+            rows = list(measure(settings))
+            text = table(rows)
     if args.plot:
         plot(rows, args.plot)
     if args.json:
         print(json.dumps(dict(machine=where, rows=rows), indent=1))
     else:
-        print(table(rows))
+        print(text)
         print(", ".join(f"{key} {value}" for key, value in where.items() if value is not None))
 
 

@@ -1,0 +1,116 @@
+"""tools/benchmark.py runs everything it names; what it computes from times is right.
+
+Nothing here looks at a speed.
+"""
+
+import json
+
+import pytest
+import torch
+from running import tool
+
+from mixnet_dense.benchmark.run import table
+from mixnet_dense.benchmark.subjects import build, reference
+from mixnet_dense.benchmark.timing import Times, interleave, peak_memory, summary
+from mixnet_dense.cli import InputError
+
+
+def rows(capsys, *arguments):
+    threads = torch.get_num_threads()
+    try:
+        tool("benchmark")(*arguments, "--repeats", "1", "--json")
+    finally:
+        torch.set_num_threads(threads)
+    content = json.loads(capsys.readouterr().out)
+    assert content["machine"]["torch"] == torch.__version__
+    return content["rows"]
+
+
+def test_median_and_ninetieth_percentile():
+    # of ten values the ninth smallest; of two values the larger
+    assert summary([10.0, 1, 2, 3, 4, 5, 6, 7, 8, 9]) == Times(5.5, 9.0)
+    assert summary([2.0, 1.0]) == Times(1.5, 2.0)
+    assert summary([7.0]) == Times(7.0, 7.0)
+
+
+def test_functions_take_turns():
+    calls = []
+    functions = {name: lambda name=name: calls.append(name) for name in "ab"}
+    assert set(interleave(functions, 2)) == {"a", "b"}
+    assert "".join(calls) == "aaabbb" + "abab"
+
+
+def test_peak_memory_of_two_maps_at_a_time():
+    def function():
+        first = torch.zeros(250_000)  # 1 MB
+        second = first + 1
+        del first
+        return second * 2
+
+    assert 2_000_000 <= peak_memory(function) < 2_100_000
+
+
+def test_networks_in_both_modes(capsys, tmp_path):
+    picture = tmp_path / "plots" / "times.png"
+    found = rows(
+        capsys, "mixnet_s", "mobilenetv1", "--mode", "inference", "train",
+        "--size", "64", "32x48", "--batch", "2", "--plot", picture,
+    )  # fmt: skip
+    variants = {(row["model"], row["mode"], row["variant"]) for row in found}
+    assert len(found) == 2 * len(variants) == 2 * (2 * 3 + 2 * 2)
+    assert {tuple(row["size"]) for row in found} == {(64, 64), (32, 48)}
+    for row in found:
+        assert row["images_per_s"] == pytest.approx(2000 / row["median_ms"])
+        assert row["peak_mib"] > 0
+        assert row["variant"] != "reference" or row["ratio"] == 1
+    assert picture.stat().st_size > 5000
+
+
+@pytest.mark.parametrize("config", ["ssdlite_mixnet", "lraspp_mobilenetv3_small"])
+def test_whole_models(capsys, config):
+    arguments = ("--mode", "inference", "train", "--size", "96", "--amp")
+    found = rows(capsys, f"configs/{config}.py", *arguments)
+    assert len(found) == 5
+
+
+def test_losses_beside_mmdets(capsys):
+    found = rows(capsys, "configs/ssdlite_mixnet.py", "--mode", "loss", "--batch", "2")
+    assert [row["variant"] for row in found] == ["reference", "model"]
+
+
+def test_reference_is_the_plain_form():
+    model = reference(build("mixnet_s"))
+    outputs = model(torch.zeros(2, 3, 64, 64))
+    assert all(output.is_contiguous() for output in outputs)
+    assert {module.form for module in model.modules() if hasattr(module, "form")} == {"split"}
+
+
+def test_table_says_what_was_measured():
+    row = dict(model="m", variant="v", mode="train", batch=8, size=[320, 160], median_ms=1.25,
+               p90_ms=2.0, ratio=1.5, images_per_s=6400.0, peak_mib=3.0)  # fmt: skip
+    assert "| m | v | train | 8 | 320 x 160 | 1.2 | 2.0 | 1.50 | 6400.0 | 3 |" in table([row])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["resnet50"], "'resnet50': must be a config file or one of mixnet_s"),
+        (["absent.py"], "config 'absent.py': no such file"),
+        (["mixnet_s", "--size", "big"], "--size big: must be pixels"),
+        (["mixnet_s", "--batch", "0"], "must be 1 or more"),
+        (["mixnet_s", "--mode", "loss"], "--mode loss is for configs of SSDLite detectors"),
+        (["configs/lraspp_mixnet.py", "--mode", "data", "train"], "--mode data goes alone"),
+        (["configs/ssdlite_mixnet.py", "--mode", "data"], "annotations.*not there"),
+        (["mixnet_s", "--mode", "data"], "config 'mixnet_s': no such file"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(InputError, match=message):
+        tool("benchmark")(*arguments)
+
+
+def test_a_gpu_that_is_not_there_is_said():
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(InputError, match="torch sees no GPU here"):
+        tool("benchmark")("mixnet_s", "--device", "cuda")
