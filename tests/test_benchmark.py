@@ -37,7 +37,7 @@ def test_functions_take_turns():
     calls = []
     functions = {name: lambda name=name: calls.append(name) for name in "ab"}
     assert set(interleave(functions, 2)) == {"a", "b"}
-    assert "".join(calls) == "aaabbb" + "abab"
+    assert "".join(calls) == "aaabbb" + 2 * "aabb"
 
 
 def test_peak_memory_of_two_maps_at_a_time():

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixnet_dense.backbones.arch import check_kernels, partition_channels
-from mixnet_dense.backbones.forms import dense, dense_parts, depthwise_form
+from mixnet_dense.backbones.forms import dense, dense_parts, depthwise_form, is_channels_last
+from mixnet_dense.backbones.weight_gradient import by_blocks
 
 PADDINGS = ("symmetric", "same")
 
@@ -156,13 +157,29 @@ class _ConvolveCopies(torch.autograd.Function):
         x, *weights = ctx.saved_tensors
         channels = [len(weight) for weight in weights]
         parts = zip(x.split(channels, 1), gradient.split(channels, 1), strict=True)
-        wanted = ctx.needs_input_grad[0], any(ctx.needs_input_grad[2:]), False
+        for_x, for_weights = ctx.needs_input_grad[0], any(ctx.needs_input_grad[2:])
         of_x, of_weights = [], []
         for conv, weight, (part, upper) in zip(ctx.convs, weights, parts, strict=True):
-            found = torch.ops.aten.convolution_backward(
-                dense(upper, x), dense(part, x), weight, None,
-                conv.stride, conv.padding, conv.dilation, False, (0, 0), len(weight), wanted,
+            upper = dense(upper, x)
+            blocks = for_weights and _in_blocks(conv, x)
+            # For the input's gradient the input's values do not count.
+            lower = upper if blocks and conv.stride == (1, 1) else dense(part, x)
+            lower_gradient, weight_gradient, _ = torch.ops.aten.convolution_backward(
+                upper, lower, weight, None, conv.stride, conv.padding, conv.dilation, False,
+                (0, 0), len(weight), (for_x, for_weights and not blocks, False),
             )  # fmt: skip
-            of_x.append(found[0])
-            of_weights.append(found[1])
-        return torch.cat(of_x, 1) if wanted[0] else None, None, *of_weights
+            if blocks:
+                weight_gradient = by_blocks(part, upper, weight.shape[-1], conv.stride[0])
+            of_x.append(lower_gradient)
+            of_weights.append(weight_gradient)
+        return torch.cat(of_x, 1) if for_x else None, None, *of_weights
+
+
+def _in_blocks(conv: DepthwiseConv2d, x: Tensor) -> bool:
+    return (
+        x.dtype == torch.float32
+        and is_channels_last(x)
+        and conv.kernel_size[0] > 3
+        and conv.dilation == (1, 1)
+        and conv.stride in ((1, 1), (2, 2))
+    )

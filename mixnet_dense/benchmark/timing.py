@@ -27,7 +27,9 @@ def interleave(
     """Time functions in turns, so that whatever slows the machine slows them all.
 
     Args:
-        functions: by name; each is called three times to warm up, then ``repeats`` times.
+        functions: by name; each is called three times to warm up, then ``repeats`` times
+            twice in a row, of which the second is timed: the first finds caches and heap as
+            another function left them.
         repeats: at least 1.
         device: waited for before each look at the clock.
         step: called after each round.
@@ -38,6 +40,7 @@ def interleave(
     taken = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
+            function()  # the memory that another left behind is not this one's
             _wait(device)
             start = time.perf_counter()
             function()
