@@ -112,20 +112,20 @@ class FusedConv2d(nn.Conv2d):
             pad + more * spread
             for pad, more, spread in zip(like.padding, grown, like.dilation, strict=True)
         ]
-        self_same = getattr(like, "same", False)
+        same = getattr(like, "same", False)
         groups = len(weight) if like.groups == like.in_channels > 1 else like.groups
         super().__init__(
             weight.shape[1] * groups,
             len(weight),
             kernel,
             stride=like.stride,
-            padding=(0, 0) if self_same else tuple(padding),
+            padding=(0, 0) if same else tuple(padding),
             dilation=like.dilation,
             groups=groups,
             bias=bias is not None,
             device="meta",
         )
-        self.same = self_same
+        self.same = same
         # Of a stem; other convolutions keep the layout of their input.
         self.channels_last = getattr(like, "channels_last", False)
         self.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
