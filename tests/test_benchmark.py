@@ -16,11 +16,7 @@ from mixnet_dense.cli import InputError
 
 
 def rows(capsys, *arguments):
-    threads = torch.get_num_threads()
-    try:
-        tool("benchmark")(*arguments, "--repeats", "1", "--json")
-    finally:
-        torch.set_num_threads(threads)
+    tool("benchmark")(*arguments, "--repeats", "1", "--json")
     content = json.loads(capsys.readouterr().out)
     assert content["machine"]["torch"] == torch.__version__
     return content["rows"]
