@@ -1,6 +1,6 @@
 _base_ = "./ssdlite_mixnet.py"  # on the embedded sample, for two CPU cores: make demo
 train_pipeline, test_pipeline = _base_.train_pipeline, _base_.test_pipeline
-train_pipeline[2:4] = []  # the scenes are varied already: no Expand, no crop
+del train_pipeline[2]  # the scenes are varied already: no crop
 train_pipeline[2]["scale"] = test_pipeline[1]["scale"] = (192, 192)
 model = dict(bbox_head=dict(num_classes=4))
 data = dict(data_root="data/sample/", metainfo=dict(classes=("coin", "zero", "three", "four")))

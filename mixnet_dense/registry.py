@@ -39,3 +39,4 @@ DATASETS = root.Registry(
 METRICS = root.Registry(
     "metric", parent=root.METRICS, scope=_SCOPE, locations=[*_DETECTION, *_SEGMENTATION]
 )
+TRANSFORMS = root.Registry("transform", parent=root.TRANSFORMS, scope=_SCOPE, locations=_DETECTION)

@@ -71,8 +71,8 @@ def main(args: argparse.Namespace) -> None:
     where = machine(settings)
     with contextlib.redirect_stdout(sys.stderr):  # the hosts print while they are imported
         if args.mode == ["data"]:
-            steps = data.measure(load_config(args.models[0], args.cfg_options), args.repeats)
-            rows = [dict(step=name, **times._asdict()) for name, times in steps]
+            config = load_config(args.models[0], args.cfg_options)
+            rows = list(data.measure(config, args.repeats))
             text = data.table(rows)
         else:
             rows = list(measure(settings))

@@ -4,5 +4,13 @@ from mixnet_dense.det.anchors import SSDLiteAnchorGenerator
 from mixnet_dense.det.coco import CocoDataset, CocoMetric
 from mixnet_dense.det.head import SSDLiteHead
 from mixnet_dense.det.neck import SSDLiteNeck
+from mixnet_dense.det.transforms import ExpandMinIoURandomCrop
 
-__all__ = ["CocoDataset", "CocoMetric", "SSDLiteAnchorGenerator", "SSDLiteHead", "SSDLiteNeck"]
+__all__ = [
+    "CocoDataset",
+    "CocoMetric",
+    "ExpandMinIoURandomCrop",
+    "SSDLiteAnchorGenerator",
+    "SSDLiteHead",
+    "SSDLiteNeck",
+]
