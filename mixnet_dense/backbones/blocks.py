@@ -13,8 +13,9 @@ from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 
 from mixnet_dense.backbones.arch import Block
-from mixnet_dense.backbones.forms import dense, pointwise_form
+from mixnet_dense.backbones.forms import dense_parts, pointwise_form
 from mixnet_dense.backbones.mixconv import MixConv2d
+from mixnet_dense.native import norm_act, norm_act_handles
 from mixnet_dense.registry import MODELS
 
 _ALIASES = {"HSwish": "Hardswish", "HSigmoid": "Hardsigmoid", "Swish": "SiLU"}
@@ -82,7 +83,10 @@ class ConvNormAct(nn.Module):
         self.act = build_act(act) if act else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.bn(self.conv(x)))
+        x = self.conv(x)
+        if norm_act_handles(x, self.bn, self.act):
+            return norm_act(x, self.bn, self.act)
+        return self.act(self.bn(x))
 
 
 class PointwiseConv2d(nn.Conv2d):
@@ -93,12 +97,12 @@ class PointwiseConv2d(nn.Conv2d):
         self.form: str | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        form = "merged" if self.groups == 1 else self.form or pointwise_form(x)
+        form = None if self.form == "native" else self.form
+        form = "merged" if self.groups == 1 else form or pointwise_form(x)
         if form == "merged":
             return super().forward(x)
-        parts = x.chunk(self.groups, 1)
-        if form == "contiguous":
-            parts = [dense(part, x) for part in parts]
+        channels = [self.in_channels // self.groups] * self.groups
+        parts = dense_parts(x, channels) if form == "contiguous" else x.split(channels, 1)
         weights = self.weight.chunk(self.groups)
         return torch.cat([F.conv2d(*pair) for pair in zip(parts, weights, strict=True)], 1)
 

@@ -9,10 +9,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-FORMS = ("split", "contiguous", "merged")
+from mixnet_dense import native
+from mixnet_dense.layout import is_channels_last, like
+
+FORMS = ("split", "contiguous", "merged", "native")
 """``split``: a convolution per group on views of the map, concatenated: the plain form.
 ``contiguous``: the same on a dense copy of each group. ``merged``: one convolution; smaller
-depthwise kernels get a border of zeros, grouped 1x1 convolutions run as torch's own."""
+depthwise kernels get a border of zeros, grouped 1x1 convolutions run as torch's own.
+``native``: depthwise groups by the kernels of `mixnet_dense.native`."""
 
 
 def set_form(model: nn.Module, form: str | None) -> nn.Module:
@@ -20,8 +24,9 @@ def set_form(model: nn.Module, form: str | None) -> nn.Module:
 
     Args:
         model: changed in place and returned.
-        form: one of `FORMS`, or None for the automatic choice. A MixConv that has no merged
-            form (groups of unequal dilation) stays with its choice.
+        form: one of `FORMS`, or None for the automatic choice, which also stands in for a
+            form that cannot be: merged groups of unequal dilation, native kernels without
+            a compiler, on other maps than theirs, or for 1x1 convolutions.
 
     Raises:
         ValueError: an unknown form.
@@ -32,11 +37,6 @@ def set_form(model: nn.Module, form: str | None) -> nn.Module:
         if hasattr(module, "form"):
             module.form = form
     return model
-
-
-def is_channels_last(x: Tensor) -> bool:
-    """Whether (N, C, H, W) lies in memory as (N, H, W, C), and not as (N, C, H, W) too."""
-    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 def stem_weight(weight: Tensor, channels_last: bool | None) -> Tensor:
@@ -54,7 +54,8 @@ def stem_weight(weight: Tensor, channels_last: bool | None) -> Tensor:
 
 
 def depthwise_form(x: Tensor, weight: Tensor, mergeable: bool) -> str:
-    """The form of a MixConv: merged without gradients, else by layout.
+    """The form of a depthwise convolution or MixConv: merged without gradients, else native
+    where that can be, else by layout.
 
     A weight's gradient costs by its full size, zeros included, so merging does not pay in
     training. Other devices than the CPU have the plain form: none was measured.
@@ -64,6 +65,8 @@ def depthwise_form(x: Tensor, weight: Tensor, mergeable: bool) -> str:
     gradients = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     if mergeable and not gradients:
         return "merged"
+    if gradients and native.handles(x):
+        return "native"
     return "contiguous" if is_channels_last(x) else "split"
 
 
@@ -72,16 +75,10 @@ def pointwise_form(x: Tensor) -> str:
     return "merged" if x.device.type == "cpu" and is_channels_last(x) else "split"
 
 
-def dense(part: Tensor, like: Tensor) -> Tensor:
-    """A part of a map as a dense copy in the layout of the map ``like``.
+def dense_parts(x: Tensor, channels: Sequence[int]) -> list[Tensor]:
+    """Split (N, C, H, W) along C into dense copies in its layout.
 
     A slice along channels is strided in memory; on channels_last maps convolving it as it
     is costs many times the copy.
     """
-    layout = torch.channels_last if is_channels_last(like) else torch.contiguous_format
-    return part.contiguous(memory_format=layout)
-
-
-def dense_parts(x: Tensor, channels: Sequence[int]) -> list[Tensor]:
-    """Split (N, C, H, W) along C into `dense` copies."""
-    return [dense(part, x) for part in x.split(list(channels), 1)]
+    return [like(part, x) for part in x.split(list(channels), 1)]

@@ -9,20 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixnet_dense import native
 from mixnet_dense.backbones.arch import check_kernels, partition_channels
-from mixnet_dense.backbones.forms import dense, dense_parts, depthwise_form, is_channels_last
-from mixnet_dense.backbones.weight_gradient import by_blocks
+from mixnet_dense.backbones.forms import dense_parts, depthwise_form
+from mixnet_dense.layout import like
 
 PADDINGS = ("symmetric", "same")
 
 
 def pad_same(x: Tensor, kernel: int, stride: int, dilation: int = 1) -> Tensor:
     """Pad (N, C, H, W) as TensorFlow's SAME does: the odd pixel goes right and below."""
-    height, width = (
-        max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
-        for size in x.shape[-2:]
-    )
+    height, width = (_missing(size, kernel, stride, dilation) for size in x.shape[-2:])
     return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
+
+
+def _missing(size: int, kernel: int, stride: int, dilation: int) -> int:
+    """Pixels that SAME adds along one side."""
+    return max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
 
 
 class DepthwiseConv2d(nn.Conv2d):
@@ -47,6 +50,14 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.convolve(x, self.weight)
+
+    def group(self, x: Tensor) -> native.Group:
+        """What `native.depthwise` needs to know of it for a map (N, C, H, W)."""
+        kernel, dilation = self.kernel_size[0], self.dilation[0]
+        if self.same:
+            missing = (_missing(size, kernel, self.stride[0], dilation) for size in x.shape[-2:])
+            return native.Group(kernel, dilation, *(count // 2 for count in missing))
+        return native.Group(kernel, dilation, *self.padding)
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         """This convolution with other weights (C, 1, K, K), for any C and K."""
@@ -114,17 +125,25 @@ class MixConv2d(nn.ModuleList):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        form = self.form
+        cannot = dict(merged=not self.mergeable, native=not native.handles(x))
+        if form is None or cannot.get(form):
+            form = depthwise_form(x, self[0].weight, self.mergeable)
+        if form == "native":
+            return self._native(x)
         if len(self) == 1:
             return self[0](x)
-        form = self.form
-        if form is None or (form == "merged" and not self.mergeable):
-            form = depthwise_form(x, self[0].weight, self.mergeable)
         if form == "merged":
             return self[0].convolve(x, self.merged_weight())
         if form == "contiguous":
             return self._contiguous(x)
         parts = x.split(self.splits, 1)
         return torch.cat([conv(part) for conv, part in zip(self, parts, strict=True)], 1)
+
+    def _native(self, x: Tensor) -> Tensor:
+        weights = [conv.weight for conv in self]
+        groups = [conv.group(x) for conv in self]
+        return native.depthwise(x, weights, groups, self[0].stride[0])
 
     def _contiguous(self, x: Tensor) -> Tensor:
         weights = [conv.weight for conv in self]
@@ -160,26 +179,10 @@ class _ConvolveCopies(torch.autograd.Function):
         for_x, for_weights = ctx.needs_input_grad[0], any(ctx.needs_input_grad[2:])
         of_x, of_weights = [], []
         for conv, weight, (part, upper) in zip(ctx.convs, weights, parts, strict=True):
-            upper = dense(upper, x)
-            blocks = for_weights and _in_blocks(conv, x)
-            # For the input's gradient the input's values do not count.
-            lower = upper if blocks and conv.stride == (1, 1) else dense(part, x)
             lower_gradient, weight_gradient, _ = torch.ops.aten.convolution_backward(
-                upper, lower, weight, None, conv.stride, conv.padding, conv.dilation, False,
-                (0, 0), len(weight), (for_x, for_weights and not blocks, False),
+                like(upper, x), like(part, x), weight, None, conv.stride, conv.padding,
+                conv.dilation, False, (0, 0), len(weight), (for_x, for_weights, False),
             )  # fmt: skip
-            if blocks:
-                weight_gradient = by_blocks(part, upper, weight.shape[-1], conv.stride[0])
             of_x.append(lower_gradient)
             of_weights.append(weight_gradient)
         return torch.cat(of_x, 1) if for_x else None, None, *of_weights
-
-
-def _in_blocks(conv: DepthwiseConv2d, x: Tensor) -> bool:
-    return (
-        x.dtype == torch.float32
-        and is_channels_last(x)
-        and conv.kernel_size[0] > 3
-        and conv.dilation == (1, 1)
-        and conv.stride in ((1, 1), (2, 2))
-    )

@@ -1,0 +1,245 @@
+/* Batch norm over batch statistics and the activation behind it, on float32 maps that lie in
+   memory as rows of channels (channels_last): forward in two passes, backward in two. */
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <omp.h>
+
+typedef int64_t i64;
+
+/* e^x for x in [-88, 88], to 2 units in the last place; NaN stays. */
+static inline float exponential(float x)
+{
+    const float scaled = x * 1.44269504088896341f;
+    const float whole = nearbyintf(scaled);
+    const float rest = (x - whole * 0.693359375f) + whole * 2.12194440e-4f;
+    float power = 1.f / 5040;
+    power = power * rest + 1.f / 720;
+    power = power * rest + 1.f / 120;
+    power = power * rest + 1.f / 24;
+    power = power * rest + 1.f / 6;
+    power = power * rest + .5f;
+    power = power * rest + 1.f;
+    power = power * rest + 1.f;
+    union { int32_t bits; float value; } two = {.bits = ((int32_t)whole + 127) << 23};
+    return power * two.value;
+}
+
+static inline float between(float x, float low, float high)
+{
+    x = x < low ? low : x;
+    return x > high ? high : x;
+}
+
+static inline float sigmoid(float x) { return 1.f / (1.f + exponential(-between(x, -88.f, 88.f))); }
+
+/* Activations and their derivatives; both by name, as torch has them. */
+static inline float Identity(float x) { return x; }
+static inline float Identity_slope(float x) { (void)x; return 1.f; }
+static inline float ReLU(float x) { return x < 0.f ? 0.f : x; }
+static inline float ReLU_slope(float x) { return x <= 0.f ? 0.f : 1.f; }
+static inline float ReLU6(float x) { return between(x, 0.f, 6.f); }
+static inline float ReLU6_slope(float x) { return x <= 0.f || x >= 6.f ? 0.f : 1.f; }
+static inline float Hardswish(float x) { return x * between(x + 3.f, 0.f, 6.f) * (1.f / 6); }
+static inline float Hardswish_slope(float x)
+{
+    const float inside = x * (1.f / 3) + .5f;
+    return x < -3.f ? 0.f : x <= 3.f ? inside : 1.f;
+}
+static inline float SiLU(float x) { return x * sigmoid(x); }
+static inline float SiLU_slope(float x)
+{
+    const float gate = sigmoid(x);
+    return gate * (1.f + x * (1.f - gate));
+}
+
+/* Rows worked on at a time, so that they stay in the first cache. */
+static i64 block_of(i64 channels) { return channels >= 1024 ? 8 : 8192 / channels; }
+
+static void share(i64 rows, i64 block, i64 *first, i64 *last)
+{
+    const i64 blocks = (rows + block - 1) / block;
+    const i64 part = omp_get_thread_num(), parts = omp_get_num_threads();
+    *first = blocks * part / parts * block;
+    *last = blocks * (part + 1) / parts * block;
+    if (*last > rows) *last = rows;
+}
+
+/* Mean and biased variance of each channel. Blocks are centred on their own mean and put
+   together as by Chan, Golub and LeVeque, so that no sum of large squares is subtracted.
+   Returns 0, or 1 without memory. */
+int statistics(const float *x, i64 rows, i64 channels, int threads, double *mean, double *variance)
+{
+    const i64 block = block_of(channels);
+    double *all = calloc((size_t)threads * 2 * channels, sizeof(double));
+    float *work = malloc((size_t)threads * 2 * channels * sizeof(float));
+    i64 *counts = calloc(threads, sizeof(i64));
+    if (!all || !work || !counts) { free(all); free(work); free(counts); return 1; }
+#pragma omp parallel num_threads(threads)
+    {
+        const int me = omp_get_thread_num();
+        double *restrict centre = all + 2 * channels * me, *restrict spread = centre + channels;
+        float *restrict sum = work + 2 * channels * me, *restrict square = sum + channels;
+        i64 first, last, seen = 0;
+        share(rows, block, &first, &last);
+        for (i64 start = first; start < last; start += block) {
+            const i64 end = start + block < last ? start + block : last, count = end - start;
+            const float part = 1.f / count;
+            memset(sum, 0, 2 * channels * sizeof(float));
+            for (i64 row = start; row < end; row++) {
+                const float *restrict value = x + row * channels;
+#pragma omp simd
+                for (i64 c = 0; c < channels; c++) sum[c] += value[c];
+            }
+#pragma omp simd
+            for (i64 c = 0; c < channels; c++) sum[c] *= part;
+            for (i64 row = start; row < end; row++) {
+                const float *restrict value = x + row * channels;
+#pragma omp simd
+                for (i64 c = 0; c < channels; c++) {
+                    const float from = value[c] - sum[c];
+                    square[c] += from * from;
+                }
+            }
+            const double weight = (double)count / (seen + count), between_ = weight * seen;
+#pragma omp simd
+            for (i64 c = 0; c < channels; c++) {
+                const double apart = sum[c] - centre[c];
+                centre[c] += apart * weight;
+                spread[c] += square[c] + apart * apart * between_;
+            }
+            seen += count;
+        }
+        counts[me] = seen;
+    }
+    i64 seen = 0;
+    memset(mean, 0, channels * sizeof(double));
+    memset(variance, 0, channels * sizeof(double));
+    for (int t = 0; t < threads; t++) {
+        const double *centre = all + 2 * channels * t, *spread = centre + channels;
+        if (!counts[t]) continue;
+        const double weight = (double)counts[t] / (seen + counts[t]);
+#pragma omp simd
+        for (i64 c = 0; c < channels; c++) {
+            const double apart = centre[c] - mean[c];
+            mean[c] += apart * weight;
+            variance[c] += spread[c] + apart * apart * weight * seen;
+        }
+        seen += counts[t];
+    }
+#pragma omp simd
+    for (i64 c = 0; c < channels; c++) variance[c] /= rows;
+    free(all); free(work); free(counts);
+    return 0;
+}
+
+#define ACTIVATION(NAME)                                                                         \
+static void NAME##_forward(const float *x, const float *scale, const float *shift, float *out,   \
+                           i64 rows, i64 channels, int threads)                                  \
+{                                                                                                \
+    _Pragma("omp parallel for num_threads(threads) schedule(static)")                            \
+    for (i64 row = 0; row < rows; row++) {                                                       \
+        const float *restrict value = x + row * channels;                                        \
+        float *restrict to = out + row * channels;                                               \
+        _Pragma("omp simd")                                                                      \
+        for (i64 c = 0; c < channels; c++) to[c] = NAME(value[c] * scale[c] + shift[c]);         \
+    }                                                                                            \
+}                                                                                                \
+static void NAME##_sums(const float *x, const float *upper, const float *mean,                   \
+                        const float *scale, const float *shift, double *total,                   \
+                        float *work, i64 first, i64 last, i64 block, i64 channels)               \
+{                                                                                                \
+    float *restrict plain = work, *restrict product = work + channels;                           \
+    for (i64 start = first; start < last; start += block) {                                      \
+        const i64 end = start + block < last ? start + block : last;                             \
+        memset(work, 0, 2 * channels * sizeof(float));                                           \
+        for (i64 row = start; row < end; row++) {                                                \
+            const float *restrict value = x + row * channels;                                    \
+            const float *restrict above = upper + row * channels;                                \
+            _Pragma("omp simd")                                                                  \
+            for (i64 c = 0; c < channels; c++) {                                                 \
+                const float g = above[c] * NAME##_slope(value[c] * scale[c] + shift[c]);         \
+                plain[c] += g;                                                                   \
+                product[c] += g * (value[c] - mean[c]);                                          \
+            }                                                                                    \
+        }                                                                                        \
+        _Pragma("omp simd")                                                                      \
+        for (i64 c = 0; c < 2 * channels; c++) total[c] += work[c];                              \
+    }                                                                                            \
+}                                                                                                \
+static void NAME##_backward(const float *x, const float *upper, const float *mean,               \
+                            const float *scale, const float *shift, const float *slope,          \
+                            const float *level, float *out, i64 rows, i64 channels, int threads) \
+{                                                                                                \
+    _Pragma("omp parallel for num_threads(threads) schedule(static)")                            \
+    for (i64 row = 0; row < rows; row++) {                                                       \
+        const float *restrict value = x + row * channels;                                        \
+        const float *restrict above = upper + row * channels;                                    \
+        float *restrict to = out + row * channels;                                               \
+        _Pragma("omp simd")                                                                      \
+        for (i64 c = 0; c < channels; c++) {                                                     \
+            const float g = above[c] * NAME##_slope(value[c] * scale[c] + shift[c]);             \
+            to[c] = scale[c] * g + ((value[c] - mean[c]) * slope[c] + level[c]);                 \
+        }                                                                                        \
+    }                                                                                            \
+}
+
+ACTIVATION(Identity)
+ACTIVATION(ReLU)
+ACTIVATION(ReLU6)
+ACTIVATION(Hardswish)
+ACTIVATION(SiLU)
+
+#define ALL(STEP) {Identity_##STEP, ReLU_##STEP, ReLU6_##STEP, Hardswish_##STEP, SiLU_##STEP}
+
+/* out = act(x * scale + shift); act counts as in ALL. */
+void forward(int act, const float *x, const float *scale, const float *shift, float *out,
+             i64 rows, i64 channels, int threads)
+{
+    static void (*const all[])(const float *, const float *, const float *, float *, i64, i64,
+                               int) = ALL(forward);
+    all[act](x, scale, shift, out, rows, channels, threads);
+}
+
+/* Per channel, of g = upper * act'(x * scale + shift): sum of g, sum of g * (x - mean).
+   Returns 0, or 1 without memory. */
+int sums(int act, const float *x, const float *upper, const float *mean, const float *scale,
+         const float *shift, i64 rows, i64 channels, int threads, double *plain, double *product)
+{
+    static void (*const all[])(const float *, const float *, const float *, const float *,
+                               const float *, double *, float *, i64, i64, i64, i64) = ALL(sums);
+    double *totals = calloc((size_t)threads * 2 * channels, sizeof(double));
+    float *work = malloc((size_t)threads * 2 * channels * sizeof(float));
+    if (!totals || !work) { free(totals); free(work); return 1; }
+#pragma omp parallel num_threads(threads)
+    {
+        const i64 me = omp_get_thread_num(), block = block_of(channels);
+        i64 first, last;
+        share(rows, block, &first, &last);
+        all[act](x, upper, mean, scale, shift, totals + 2 * channels * me,
+                 work + 2 * channels * me, first, last, block, channels);
+    }
+#pragma omp simd
+    for (i64 c = 0; c < channels; c++) plain[c] = product[c] = 0;
+    for (int t = 0; t < threads; t++)
+#pragma omp simd
+        for (i64 c = 0; c < channels; c++) {
+            plain[c] += totals[2 * channels * t + c];
+            product[c] += totals[2 * channels * t + channels + c];
+        }
+    free(totals); free(work);
+    return 0;
+}
+
+/* out = scale * g + (x - mean) * slope + level, g as in sums. */
+void backward(int act, const float *x, const float *upper, const float *mean, const float *scale,
+              const float *shift, const float *slope, const float *level, float *out,
+              i64 rows, i64 channels, int threads)
+{
+    static void (*const all[])(const float *, const float *, const float *, const float *,
+                               const float *, const float *, const float *, float *, i64, i64,
+                               int) = ALL(backward);
+    all[act](x, upper, mean, scale, shift, slope, level, out, rows, channels, threads);
+}
