@@ -236,7 +236,7 @@ static i64 floored(i64 a, i64 b) { return a >= 0 ? a / b : -((-a + b - 1) / b); 
 
 /* An input pixel s * i + phase gets taps k with (phase + border - k * dilation) divisible by
    the stride s, from output i + that / s: for each phase a convolution of its own. */
-static int backward_task(const float *upper, float *out, const struct maps *m,
+static i64 backward_task(const float *upper, float *out, const struct maps *m,
                          const struct group *g, const struct lanes *on, struct bench *b)
 {
     const i64 s = m->stride, k = g->kernel, last = (k - 1) * g->dilation;
@@ -307,8 +307,8 @@ static struct lanes *split_all(const struct group *groups, i64 count, i64 *parts
 
 /* out = the convolutions of in; or, if back, the gradient of their input, of size height x
    width, from that of their output. Returns 0, or 1 without memory. */
-int depthwise(int back, const float *in, float *out, const struct maps *m,
-              const struct group *groups, i64 count, int threads)
+int depthwise(i64 back, const float *in, float *out, const struct maps *m,
+              const struct group *groups, i64 count, i64 threads)
 {
     const i64 from = m->height * m->width * m->channels;
     const i64 to = m->out_height * m->out_width * m->channels;
@@ -339,7 +339,7 @@ int depthwise(int back, const float *in, float *out, const struct maps *m,
    Images are summed in parts, whose number depends on that of threads, always in one order.
    Returns 0, or 1 without memory. */
 int depthwise_weights(const float *in, const float *upper, const struct maps *m,
-                      const struct group *groups, i64 count, int threads)
+                      const struct group *groups, i64 count, i64 threads)
 {
     i64 parts;
     const i64 taps = largest(groups, count) * largest(groups, count);

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mixnet_dense.native.library import library, pointer
+from mixnet_dense.native.library import call
 
 
 class Group(NamedTuple):
@@ -54,7 +54,8 @@ class _Depthwise(torch.autograd.Function):
         ctx.groups, ctx.stride = groups, stride
         size = tuple(-(-side // stride) for side in x.shape[-2:])
         out = torch.empty(*x.shape[:2], *size, dtype=x.dtype, memory_format=torch.channels_last)
-        _call("depthwise", 0, x, out, maps=_maps(x, size, stride), table=_table(groups, weights))
+        maps, table = _maps(x, size, stride), _table(groups, weights)
+        call("depthwise", False, x, out, maps, *table, torch.get_num_threads())
         return out
 
     @staticmethod
@@ -67,11 +68,11 @@ class _Depthwise(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             of_x = torch.empty_like(x)
             table = _table(ctx.groups, weights)
-            _call("depthwise", 1, gradient, of_x, maps=maps, table=table)
+            call("depthwise", True, gradient, of_x, maps, *table, torch.get_num_threads())
         if any(ctx.needs_input_grad[3:]):
             of_weights = [torch.empty_like(weight) for weight in weights]
             table = _table(ctx.groups, of_weights)
-            _call("depthwise_weights", x, gradient, maps=maps, table=table)
+            call("depthwise_weights", x, gradient, maps, *table, torch.get_num_threads())
         return of_x, None, None, *of_weights
 
 
@@ -79,16 +80,10 @@ def _maps(x: Tensor, size: Sequence[int], stride: int) -> _Maps:
     return _Maps(*x.shape, *size, stride)
 
 
-def _table(groups: Sequence[Group], weights: Sequence[Tensor]) -> ctypes.Array:
+def _table(groups: Sequence[Group], weights: Sequence[Tensor]) -> tuple[ctypes.Array, int]:
+    """Groups as the kernels want them, and how many they are."""
     rows, first = [], 0
     for group, weight in zip(groups, weights, strict=True):
         rows.append(_Group(first, len(weight), *group, weight.data_ptr()))
         first += len(weight)
-    return (_Group * len(rows))(*rows)
-
-
-def _call(name: str, *arguments: Tensor | int, maps: _Maps, table: ctypes.Array) -> None:
-    given = [pointer(a) if isinstance(a, Tensor) else a for a in arguments]
-    count, threads = ctypes.c_int64(len(table)), torch.get_num_threads()
-    if getattr(library(), name)(*given, ctypes.byref(maps), table, count, threads):
-        raise MemoryError(f"{name}: no memory for {len(table)} groups")
+    return (_Group * len(rows))(*rows), len(rows)

@@ -68,9 +68,23 @@ def handles(x: Tensor) -> bool:
     )
 
 
-def pointer(tensor: Tensor) -> ctypes.c_void_p:
-    """Where a tensor's values begin; it must outlive the call."""
-    return ctypes.c_void_p(tensor.data_ptr())
+def call(name: str, *arguments: Tensor | ctypes.Structure | ctypes.Array | float | int | None):
+    """Run a kernel. Tensors are passed as where their values begin, integers in 64 bits.
+
+    Raises:
+        MemoryError: there was none for its working space.
+    """
+    if getattr(library(), name)(*map(_converted, arguments)):
+        raise MemoryError(f"native kernel {name}: no memory")
+
+
+def _converted(argument):
+    if isinstance(argument, Tensor):
+        return ctypes.c_void_p(argument.data_ptr())
+    if isinstance(argument, ctypes.Structure):
+        return ctypes.byref(argument)
+    kinds = {int: ctypes.c_int64, bool: ctypes.c_int64, float: ctypes.c_double}
+    return kinds.get(type(argument), lambda same: same)(argument)
 
 
 def _compiled() -> Path:

@@ -70,7 +70,7 @@ static void share(i64 rows, i64 block, i64 *first, i64 *last)
 /* Mean and biased variance of each channel. Blocks are centred on their own mean and put
    together as by Chan, Golub and LeVeque, so that no sum of large squares is subtracted.
    Returns 0, or 1 without memory. */
-int statistics(const float *x, i64 rows, i64 channels, int threads, double *mean, double *variance)
+static int statistics(const float *x, i64 rows, i64 channels, i64 threads, double *mean, double *variance)
 {
     const i64 block = block_of(channels);
     double *all = calloc((size_t)threads * 2 * channels, sizeof(double));
@@ -137,7 +137,7 @@ int statistics(const float *x, i64 rows, i64 channels, int threads, double *mean
 
 #define ACTIVATION(NAME)                                                                         \
 static void NAME##_forward(const float *x, const float *scale, const float *shift, float *out,   \
-                           i64 rows, i64 channels, int threads)                                  \
+                           i64 rows, i64 channels, i64 threads)                                  \
 {                                                                                                \
     _Pragma("omp parallel for num_threads(threads) schedule(static)")                            \
     for (i64 row = 0; row < rows; row++) {                                                       \
@@ -171,7 +171,7 @@ static void NAME##_sums(const float *x, const float *upper, const float *mean,  
 }                                                                                                \
 static void NAME##_backward(const float *x, const float *upper, const float *mean,               \
                             const float *scale, const float *shift, const float *slope,          \
-                            const float *level, float *out, i64 rows, i64 channels, int threads) \
+                            const float *level, float *out, i64 rows, i64 channels, i64 threads) \
 {                                                                                                \
     _Pragma("omp parallel for num_threads(threads) schedule(static)")                            \
     for (i64 row = 0; row < rows; row++) {                                                       \
@@ -194,52 +194,74 @@ ACTIVATION(SiLU)
 
 #define ALL(STEP) {Identity_##STEP, ReLU_##STEP, ReLU6_##STEP, Hardswish_##STEP, SiLU_##STEP}
 
-/* out = act(x * scale + shift); act counts as in ALL. */
-void forward(int act, const float *x, const float *scale, const float *shift, float *out,
-             i64 rows, i64 channels, int threads)
+/* scale and shift such that norm(x) = x * scale + shift. */
+static void affine(const float *weight, const float *bias, const double *mean,
+                   const double *variance, double eps, i64 channels, float *scale, float *shift)
 {
-    static void (*const all[])(const float *, const float *, const float *, float *, i64, i64,
-                               int) = ALL(forward);
-    all[act](x, scale, shift, out, rows, channels, threads);
+    for (i64 c = 0; c < channels; c++) {
+        const double by = weight[c] / sqrt(variance[c] + eps);
+        scale[c] = by;
+        shift[c] = bias[c] - mean[c] * by;
+    }
 }
 
-/* Per channel, of g = upper * act'(x * scale + shift): sum of g, sum of g * (x - mean).
+/* out = act(norm(x)); act counts as in ALL. Mean and biased variance are found on the way.
    Returns 0, or 1 without memory. */
-int sums(int act, const float *x, const float *upper, const float *mean, const float *scale,
-         const float *shift, i64 rows, i64 channels, int threads, double *plain, double *product)
+int norm_forward(i64 act, const float *x, const float *weight, const float *bias, double eps,
+                 float *out, double *mean, double *variance, i64 rows, i64 channels, i64 threads)
 {
+    static void (*const all[])(const float *, const float *, const float *, float *, i64, i64,
+                               i64) = ALL(forward);
+    float *scale = malloc(2 * channels * sizeof(float)), *shift = scale + channels;
+    const int failed = !scale || statistics(x, rows, channels, threads, mean, variance);
+    if (!failed) {
+        affine(weight, bias, mean, variance, eps, channels, scale, shift);
+        all[act](x, scale, shift, out, rows, channels, threads);
+    }
+    free(scale);
+    return failed;
+}
+
+/* Gradients of x (unless of_x is NULL), weight and bias from that of the output.
+   Returns 0, or 1 without memory. */
+int norm_backward(i64 act, const float *x, const float *upper, const float *weight,
+                  const float *bias, double eps, const double *mean, const double *variance,
+                  float *of_x, float *of_weight, float *of_bias, i64 rows, i64 channels,
+                  i64 threads)
+{
+    static void (*const sums[])(const float *, const float *, const float *, const float *,
+                                const float *, double *, float *, i64, i64, i64, i64) = ALL(sums);
     static void (*const all[])(const float *, const float *, const float *, const float *,
-                               const float *, double *, float *, i64, i64, i64, i64) = ALL(sums);
+                               const float *, const float *, const float *, float *, i64, i64,
+                               i64) = ALL(backward);
     double *totals = calloc((size_t)threads * 2 * channels, sizeof(double));
-    float *work = malloc((size_t)threads * 2 * channels * sizeof(float));
+    float *work = malloc(((size_t)threads * 2 + 5) * channels * sizeof(float));
     if (!totals || !work) { free(totals); free(work); return 1; }
+    float *scale = work + 2 * threads * channels, *shift = scale + channels;
+    float *centre = shift + channels, *slope = centre + channels, *level = slope + channels;
+    affine(weight, bias, mean, variance, eps, channels, scale, shift);
+    for (i64 c = 0; c < channels; c++) centre[c] = mean[c];
 #pragma omp parallel num_threads(threads)
     {
         const i64 me = omp_get_thread_num(), block = block_of(channels);
         i64 first, last;
         share(rows, block, &first, &last);
-        all[act](x, upper, mean, scale, shift, totals + 2 * channels * me,
-                 work + 2 * channels * me, first, last, block, channels);
+        sums[act](x, upper, centre, scale, shift, totals + 2 * channels * me,
+                  work + 2 * channels * me, first, last, block, channels);
     }
-#pragma omp simd
-    for (i64 c = 0; c < channels; c++) plain[c] = product[c] = 0;
-    for (int t = 0; t < threads; t++)
-#pragma omp simd
-        for (i64 c = 0; c < channels; c++) {
-            plain[c] += totals[2 * channels * t + c];
-            product[c] += totals[2 * channels * t + channels + c];
+    for (i64 c = 0; c < channels; c++) {
+        double plain = 0, product = 0;
+        for (int t = 0; t < threads; t++) {
+            plain += totals[2 * channels * t + c];
+            product += totals[2 * channels * t + channels + c];
         }
+        const double rate = 1 / sqrt(variance[c] + eps), by = weight[c] * rate / rows;
+        of_bias[c] = plain;
+        of_weight[c] = product * rate;
+        slope[c] = -by * rate * rate * product;
+        level[c] = -by * plain;
+    }
+    if (of_x) all[act](x, upper, centre, scale, shift, slope, level, of_x, rows, channels, threads);
     free(totals); free(work);
     return 0;
-}
-
-/* out = scale * g + (x - mean) * slope + level, g as in sums. */
-void backward(int act, const float *x, const float *upper, const float *mean, const float *scale,
-              const float *shift, const float *slope, const float *level, float *out,
-              i64 rows, i64 channels, int threads)
-{
-    static void (*const all[])(const float *, const float *, const float *, const float *,
-                               const float *, const float *, const float *, float *, i64, i64,
-                               int) = ALL(backward);
-    all[act](x, upper, mean, scale, shift, slope, level, out, rows, channels, threads);
 }
