@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from mixnet_dense import native
 from mixnet_dense.backbones.blocks import ConvNormAct, SqueezeExcite
 from mixnet_dense.backbones.forms import stem_weight
 from mixnet_dense.backbones.mixconv import MixConv2d, pad_same
@@ -19,8 +20,8 @@ _TRAINING_ONLY = ("auxiliary_head", "loss_cls", "loss_bbox", "loss_decode")
 def fuse(model: nn.Module) -> nn.Module:
     """A copy of a model for inference, with the same outputs to 1e-4 of their scale.
 
-    Batch norm is folded into the convolution before it, a MixConv becomes one depthwise
-    convolution, and what only training needs (auxiliary heads, losses, dropout) is gone.
+    Batch norm is folded into the convolution before it, a MixConv becomes one operation, and
+    what only training needs (auxiliary heads, losses, dropout) is gone.
 
     Args:
         model: a backbone, a classifier, or a whole detector or segmenter, on any device. Norm
@@ -51,10 +52,13 @@ def _replace(module: nn.Module) -> None:
 def _fused(module: nn.Module) -> nn.Module | None:
     """What takes a module's place; None to look into its children."""
     if isinstance(module, ConvNormAct):
-        if isinstance(module.bn, _BatchNorm):
-            module.conv, module.bn = _fold(module.conv, module.bn), nn.Identity()
+        bn = module.bn if isinstance(module.bn, _BatchNorm) else None
+        if isinstance(module.conv, MixConv2d):
+            module.conv = FusedMixConv2d(module.conv, bn, module.act if bn else nn.Identity())
+            module.act = nn.Identity() if bn else module.act
         else:
-            module.conv = _fold(module.conv, None)
+            module.conv = _fold(module.conv, bn)
+        module.bn = nn.Identity() if bn else module.bn
         return module
     if isinstance(module, ConvModule) and module.order == ("conv", "norm", "act"):
         norm = module.norm
@@ -66,25 +70,15 @@ def _fused(module: nn.Module) -> nn.Module | None:
     if isinstance(module, SqueezeExcite):
         return FusedSqueezeExcite(module)
     if isinstance(module, MixConv2d):
-        return _fold(module, None)
+        return FusedMixConv2d(module, None, nn.Identity())
     if isinstance(module, nn.Conv2d):
         return FusedConv2d(module, module.weight, module.bias)
     return nn.Identity() if isinstance(module, _DropoutNd) else None
 
 
-def _fold(conv: nn.Module, bn: _BatchNorm | None) -> nn.Module:
-    """A convolution or MixConv with the batch norm behind it in its weights."""
-    if not isinstance(conv, MixConv2d):
-        return FusedConv2d(conv, *_scaled(conv.weight, conv.bias, bn))
-    if conv.mergeable:
-        return FusedConv2d(conv[0], *_scaled(conv.merged_weight(), None, bn))
-    start = 0
-    for index, (one, width) in enumerate(zip(list(conv), conv.splits, strict=True)):
-        part = slice(start, start + width)
-        conv[index] = FusedConv2d(one, *_scaled(one.weight, None, bn, part))
-        start += width
-    conv.form = "split"
-    return conv
+def _fold(conv: nn.Conv2d, bn: _BatchNorm | None) -> nn.Module:
+    """A convolution with the batch norm behind it in its weights."""
+    return FusedConv2d(conv, *_scaled(conv.weight, conv.bias, bn))
 
 
 def _scaled(weight: Tensor, bias: Tensor | None, bn: _BatchNorm | None, part=slice(None)):
@@ -92,6 +86,46 @@ def _scaled(weight: Tensor, bias: Tensor | None, bn: _BatchNorm | None, part=sli
         return weight, bias
     statistics = bn.running_mean[part], bn.running_var[part], bn.eps
     return fuse_conv_bn_weights(weight, bias, *statistics, bn.weight[part], bn.bias[part])
+
+
+class FusedMixConv2d(nn.Module):
+    """A MixConv, its batch norm and its activation, for inference.
+
+    One depthwise convolution with kernels of the largest size; where that is 7 or more and
+    `mixnet_dense.native` can run, its kernel, which does not multiply zeros; for groups of
+    unequal dilation one convolution per group.
+
+    Args:
+        conv: taken over.
+        bn: what follows it, or None.
+        act: what follows that.
+    """
+
+    def __init__(self, conv: MixConv2d, bn: _BatchNorm | None, act: nn.Module):
+        super().__init__()
+        self.conv, self.act = conv, act
+        biases, start = [], 0
+        for one, width in zip(conv, conv.splits, strict=True):
+            weight, bias = _scaled(one.weight, None, bn, slice(start, start + width))
+            one.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+            biases.append(weight.new_zeros(width) if bias is None else bias.detach())
+            start += width
+        self.bias = nn.Parameter(torch.cat(biases), requires_grad=False)
+        largest = max(one.kernel_size[0] for one in conv)
+        self.large = largest >= 7 and type(act) in native.ACTS
+        self.merged = None
+        if conv.mergeable:
+            self.merged = FusedConv2d(conv[0], conv.merged_weight(), self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.large and native.handles(x):
+            weights, groups = zip(*((one.weight, one.group(x)) for one in self.conv), strict=True)
+            return native.depthwise_act(
+                x, weights, groups, self.conv[0].stride[0], self.bias, self.act
+            )
+        if self.merged is not None:
+            return self.act(self.merged(x))
+        return self.act(self.conv(x) + self.bias[:, None, None])
 
 
 class FusedConv2d(nn.Conv2d):

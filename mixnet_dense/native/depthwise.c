@@ -1,14 +1,15 @@
 /* Depthwise convolutions of channel groups with a kernel size each, and their gradients, on
-   float32 maps in channels_last. A task is an image, LANES channels and a strip of rows: the
-   input it needs is copied, with the border of zeros, to where a pixel is one vector, and
-   every tap is an offset from there. */
+   float32 maps in channels_last. A task is LANES channels of a strip of rows: the input it
+   needs is copied, with the border of zeros, to where a pixel is one vector, and every tap is
+   an offset from there. */
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "activation.h"
+
 #define LANES 16
-#define SCRATCH (96 * 1024) /* vectors' floats of a strip: stays in the second cache */
+#define COPY (1 << 18) /* bytes of a task's copy, which the second cache has room for */
 
 typedef int64_t i64;
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4)));
@@ -57,10 +58,10 @@ static void load(const float *image, i64 height, i64 width, i64 channels,
     }
 }
 
-/* out[p] = sum over taps of in[p * step + offset[tap]] * weight[tap], for count pixels. */
+/* row[p] = sum over taps of in[p * step + offset[tap]] * weight[tap], for count pixels. */
 static inline __attribute__((always_inline)) void
 gather_some(const int count, const vec *in, i64 step, const i64 *offset, const vec *weight,
-            i64 taps, float *out, i64 apart, i64 lanes)
+            i64 taps, vec *row)
 {
     vec sum[8];
     for (int p = 0; p < count; p++) sum[p] = (vec){0};
@@ -69,23 +70,42 @@ gather_some(const int count, const vec *in, i64 step, const i64 *offset, const v
         const vec *from = in + offset[tap];
         for (int p = 0; p < count; p++) sum[p] += from[p * step] * w;
     }
-    if (lanes == LANES)
-        for (int p = 0; p < count; p++) *(vec *)(out + p * apart) = sum[p];
-    else
-        for (int p = 0; p < count; p++) memcpy(out + p * apart, &sum[p], lanes * sizeof(float));
+    for (int p = 0; p < count; p++) row[p] = sum[p];
 }
 
 static void gather(const vec *in, i64 step, const i64 *offset, const vec *weight, i64 taps,
-                   float *out, i64 apart, i64 lanes, i64 pixels)
+                   vec *row, i64 pixels)
 {
     i64 p = 0;
 #define SOME(COUNT)                                                                              \
     for (; p + COUNT <= pixels; p += COUNT)                                                      \
-        gather_some(COUNT, in + p * step, step, offset, weight, taps, out + p * apart, apart,    \
-                    lanes);
+        gather_some(COUNT, in + p * step, step, offset, weight, taps, row + p);
     SOME(8) SOME(4) SOME(2) SOME(1)
 #undef SOME
 }
+
+/* Put vectors where pixels are apart floats from each other. */
+static void store(const vec *row, float *out, i64 apart, i64 lanes, i64 pixels)
+{
+    if (lanes == LANES)
+        for (i64 p = 0; p < pixels; p++, out += apart) *(vec *)out = row[p];
+    else
+        for (i64 p = 0; p < pixels; p++, out += apart) memcpy(out, row + p, lanes * sizeof(float));
+}
+
+#define FINISH(NAME)                                                                             \
+static void NAME##_finish(float *row, const float *bias, i64 pixels)                             \
+{                                                                                                \
+    for (i64 p = 0; p < pixels; p++, row += LANES)                                               \
+        _Pragma("omp simd")                                                                      \
+        for (int lane = 0; lane < LANES; lane++) row[lane] = NAME(row[lane] + bias[lane]);       \
+}
+
+FINISH(Identity)
+FINISH(ReLU)
+FINISH(ReLU6)
+FINISH(Hardswish)
+FINISH(SiLU)
 
 /* sum[tap] += sum over pixels of in[p * step + offset[tap]] * upper[p]. */
 static inline __attribute__((always_inline)) void
@@ -153,10 +173,11 @@ static i64 largest(const struct group *groups, i64 count)
 
 static i64 least(i64 a, i64 b) { return a < b ? a : b; }
 
-/* Output rows of a strip whose input has row_vectors vectors a row and halo rows more. */
-static i64 strip_rows(i64 rows, i64 row_vectors, i64 step, i64 halo)
+/* Rows of a strip of so many rows at most, of which each advances step rows of the copy,
+   across pixels wide, which has halo rows more. */
+static i64 strip_rows(i64 rows, i64 step, i64 across, i64 halo)
 {
-    const i64 fit = (SCRATCH / LANES / row_vectors - halo) / step;
+    const i64 fit = (COPY / (i64)sizeof(vec) / across - halo) / step;
     return fit < 1 ? 1 : least(fit, rows);
 }
 
@@ -168,8 +189,8 @@ static void *room(i64 vectors)
 
 /* What a thread works with. */
 struct bench {
-    vec *weight, *strip, *upper;
-    i64 *offset, strip_room, upper_room;
+    vec *weight, *strip, *upper, *row;
+    i64 *offset, strip_room, upper_room, row_room;
 };
 
 static int set_up(struct bench *b, i64 kernel)
@@ -181,7 +202,7 @@ static int set_up(struct bench *b, i64 kernel)
 
 static void clear_up(struct bench *b)
 {
-    free(b->weight); free(b->offset); free(b->strip); free(b->upper);
+    free(b->weight); free(b->offset); free(b->strip); free(b->upper); free(b->row);
 }
 
 static int make_room(vec **at, i64 *had, i64 needed)
@@ -213,20 +234,27 @@ static void load_input(const float *image, const struct maps *m, const struct gr
     load(image, m->height, m->width, m->channels, &at, strip);
 }
 
+/* Output rows from start on. */
 static int forward_task(const float *image, float *out, const struct maps *m,
-                        const struct group *g, const struct lanes *on, struct bench *b)
+                        const struct group *g, const struct lanes *on, const float *bias, i64 act,
+                        i64 start, i64 rows, struct bench *b)
 {
+    static void (*const finish[])(float *, const float *, i64) = ALL(finish);
+    float own_bias[LANES] = {0};
+    if (bias) memcpy(own_bias, bias + on->first, on->lanes * sizeof(float));
     const i64 across = reach(m->out_width, m->stride, g);
-    const i64 rows = strip_rows(m->out_height, across, m->stride, reach(1, 1, g));
-    if (make_room(&b->strip, &b->strip_room, reach(rows, m->stride, g) * across)) return 1;
+    if (make_room(&b->strip, &b->strip_room, reach(rows, m->stride, g) * across) ||
+        make_room(&b->row, &b->row_room, m->out_width))
+        return 1;
     load_weight(g, on->first, on->lanes, b->weight);
     input_offsets(g, across, b->offset);
-    for (i64 y = 0; y < m->out_height; y++) {
-        if (y % rows == 0)
-            load_input(image, m, g, on, y, least(rows, m->out_height - y), across, b->strip);
-        gather(b->strip + y % rows * m->stride * across, m->stride, b->offset, b->weight,
-               g->kernel * g->kernel, out + y * m->out_width * m->channels + on->first,
-               m->channels, on->lanes, m->out_width);
+    load_input(image, m, g, on, start, rows, across, b->strip);
+    for (i64 row = 0; row < rows; row++) {
+        gather(b->strip + row * m->stride * across, m->stride, b->offset, b->weight,
+               g->kernel * g->kernel, b->row, m->out_width);
+        if (bias || act) finish[act]((float *)b->row, own_bias, m->out_width);
+        store(b->row, out + (start + row) * m->out_width * m->channels + on->first, m->channels,
+              on->lanes, m->out_width);
     }
     return 0;
 }
@@ -234,67 +262,70 @@ static int forward_task(const float *image, float *out, const struct maps *m,
 /* Division that rounds down, also below zero; by a positive number. */
 static i64 floored(i64 a, i64 b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
-/* An input pixel s * i + phase gets taps k with (phase + border - k * dilation) divisible by
-   the stride s, from output i + that / s: for each phase a convolution of its own. */
-static i64 backward_task(const float *upper, float *out, const struct maps *m,
-                         const struct group *g, const struct lanes *on, struct bench *b)
+/* Input rows from stride * start on. An input pixel s * i + phase gets taps k with
+   (phase + border - k * dilation) divisible by the stride s, from output i + that / s: for
+   each phase a convolution of its own. */
+static int backward_task(const float *upper, float *out, const struct maps *m,
+                         const struct group *g, const struct lanes *on, i64 start, i64 rows,
+                         struct bench *b)
 {
     const i64 s = m->stride, k = g->kernel, last = (k - 1) * g->dilation;
     const i64 above = floored(g->top - last, s), before = floored(g->left - last, s);
     const i64 halo = (s - 1 + g->top) / s - above;
-    const i64 steps = (m->height + s - 1) / s;
     const i64 across = (m->width + s - 1) / s + (s - 1 + g->left) / s - before;
-    const i64 rows = strip_rows(steps, across, 1, halo);
     if (make_room(&b->strip, &b->strip_room, (rows + halo) * across) ||
-        make_room(&b->upper, &b->upper_room, k * k))
+        make_room(&b->upper, &b->upper_room, k * k) || make_room(&b->row, &b->row_room, across))
         return 1;
+    const struct window at = {start + above, before, rows + halo, across, on->first, on->lanes};
+    load(upper, m->out_height, m->out_width, m->channels, &at, b->strip);
     load_weight(g, on->first, on->lanes, b->weight);
-    for (i64 start = 0; start < steps; start += rows) {
-        const i64 high = least(rows, steps - start);
-        const struct window at = {start + above, before, high + halo, across, on->first,
-                                  on->lanes};
-        load(upper, m->out_height, m->out_width, m->channels, &at, b->strip);
-        for (i64 phase = 0; phase < s * s; phase++) {
-            const i64 py = phase / s, px = phase % s;
-            i64 taps = 0;
-            for (i64 t = 0; t < k * k; t++) {
-                const i64 down = py + g->top - t / k * g->dilation;
-                const i64 along = px + g->left - t % k * g->dilation;
-                if (down % s || along % s) continue;
-                b->offset[taps] = (floored(down, s) - above) * across + floored(along, s) - before;
-                b->upper[taps++] = b->weight[t];
-            }
-            for (i64 row = 0; row < high; row++) {
-                const i64 y = (start + row) * s + py;
-                if (y >= m->height || px >= m->width) break;
-                gather(b->strip + row * across, 1, b->offset, b->upper, taps,
-                       out + (y * m->width + px) * m->channels + on->first, s * m->channels,
-                       on->lanes, (m->width - px + s - 1) / s);
-            }
+    for (i64 phase = 0; phase < s * s; phase++) {
+        const i64 py = phase / s, px = phase % s;
+        i64 taps = 0;
+        for (i64 t = 0; t < k * k; t++) {
+            const i64 down = py + g->top - t / k * g->dilation;
+            const i64 along = px + g->left - t % k * g->dilation;
+            if (down % s || along % s) continue;
+            b->offset[taps] = (floored(down, s) - above) * across + floored(along, s) - before;
+            b->upper[taps++] = b->weight[t];
+        }
+        for (i64 row = 0; row < rows; row++) {
+            const i64 y = (start + row) * s + py;
+            if (y >= m->height || px >= m->width) break;
+            const i64 pixels = (m->width - px + s - 1) / s;
+            gather(b->strip + row * across, 1, b->offset, b->upper, taps, b->row, pixels);
+            store(b->row, out + (y * m->width + px) * m->channels + on->first, s * m->channels,
+                  on->lanes, pixels);
         }
     }
     return 0;
 }
 
-/* Adds an image's part to sum, (kernel * kernel) vectors. */
+/* Adds the part of output rows from start on to sum, (kernel * kernel) vectors. */
 static int weight_task(const float *image, const float *upper, const struct maps *m,
-                       const struct group *g, const struct lanes *on, struct bench *b, vec *sum)
+                       const struct group *g, const struct lanes *on, i64 start, i64 rows,
+                       struct bench *b, vec *sum)
 {
     const i64 across = reach(m->out_width, m->stride, g);
-    const i64 rows = strip_rows(m->out_height, across + m->out_width, m->stride, reach(1, 1, g));
+    const struct window at = {start, 0, rows, m->out_width, on->first, on->lanes};
     if (make_room(&b->strip, &b->strip_room, reach(rows, m->stride, g) * across) ||
         make_room(&b->upper, &b->upper_room, rows * m->out_width))
         return 1;
     input_offsets(g, across, b->offset);
-    for (i64 start = 0; start < m->out_height; start += rows) {
-        const i64 high = least(rows, m->out_height - start);
-        const struct window at = {start, 0, high, m->out_width, on->first, on->lanes};
-        load_input(image, m, g, on, start, high, across, b->strip);
-        load(upper, m->out_height, m->out_width, m->channels, &at, b->upper);
-        correlate(b->strip, m->stride, b->offset, b->upper, g->kernel * g->kernel, high,
-                  m->out_width, m->stride * across, sum);
-    }
+    load_input(image, m, g, on, start, rows, across, b->strip);
+    load(upper, m->out_height, m->out_width, m->channels, &at, b->upper);
+    correlate(b->strip, m->stride, b->offset, b->upper, g->kernel * g->kernel, rows, m->out_width,
+              m->stride * across, sum);
     return 0;
+}
+
+/* The group of the largest reach, by which strips are measured. */
+static const struct group *widest(const struct group *groups, i64 count)
+{
+    const struct group *found = groups;
+    for (i64 g = 1; g < count; g++)
+        if (reach(1, 1, groups + g) > reach(1, 1, found)) found = groups + g;
+    return found;
 }
 
 static struct lanes *split_all(const struct group *groups, i64 count, i64 *parts)
@@ -305,13 +336,21 @@ static struct lanes *split_all(const struct group *groups, i64 count, i64 *parts
     return found;
 }
 
-/* out = the convolutions of in; or, if back, the gradient of their input, of size height x
-   width, from that of their output. Returns 0, or 1 without memory. */
+/* out = act(convolutions of in + bias), without bias if it is NULL; or, if back, the gradient
+   of their input, of size height x width, from that of the convolutions' output, without bias
+   and act. Returns 0, or 1 without memory. */
 int depthwise(i64 back, const float *in, float *out, const struct maps *m,
-              const struct group *groups, i64 count, i64 threads)
+              const struct group *groups, i64 count, const float *bias, i64 act, i64 threads)
 {
     const i64 from = m->height * m->width * m->channels;
     const i64 to = m->out_height * m->out_width * m->channels;
+    const struct group *wide = widest(groups, count);
+    const i64 all_rows = back ? (m->height + m->stride - 1) / m->stride : m->out_height;
+    const i64 halo = reach(1, 1, wide);
+    const i64 rows =
+        back ? strip_rows(all_rows, 1, m->out_width + halo, halo)
+             : strip_rows(all_rows, m->stride, reach(m->out_width, m->stride, wide), halo);
+    const i64 strips = (all_rows + rows - 1) / rows;
     i64 parts;
     struct lanes *all = split_all(groups, count, &parts);
     if (!all) return 1;
@@ -321,13 +360,16 @@ int depthwise(i64 back, const float *in, float *out, const struct maps *m,
         struct bench b;
         failed = set_up(&b, largest(groups, count));
 #pragma omp for schedule(dynamic)
-        for (i64 task = 0; task < parts * m->images; task++) {
-            const i64 image = task / parts;
+        for (i64 task = 0; task < m->images * strips * parts; task++) {
             const struct lanes *on = all + task % parts;
             const struct group *g = groups + on->group;
+            const i64 image = task / parts / strips, start = task / parts % strips * rows;
+            const i64 high = least(rows, all_rows - start);
             if (failed) continue;
-            failed = back ? backward_task(in + image * to, out + image * from, m, g, on, &b)
-                          : forward_task(in + image * from, out + image * to, m, g, on, &b);
+            failed = back ? backward_task(in + image * to, out + image * from, m, g, on, start,
+                                          high, &b)
+                          : forward_task(in + image * from, out + image * to, m, g, on, bias, act,
+                                         start, high, &b);
         }
         clear_up(&b);
     }
@@ -336,31 +378,42 @@ int depthwise(i64 back, const float *in, float *out, const struct maps *m,
 }
 
 /* Each group's weight = the gradient of its weights, from input and the output's gradient.
-   Images are summed in parts, whose number depends on that of threads, always in one order.
-   Returns 0, or 1 without memory. */
+   Strips are summed in shares, as many as threads where there are so many, always in one
+   order. Returns 0, or 1 without memory. */
 int depthwise_weights(const float *in, const float *upper, const struct maps *m,
                       const struct group *groups, i64 count, i64 threads)
 {
-    i64 parts;
+    const struct group *wide = widest(groups, count);
+    const i64 rows = strip_rows(m->out_height, m->stride,
+                                reach(m->out_width, m->stride, wide) + m->out_width,
+                                reach(1, 1, wide));
+    const i64 strips = (m->out_height + rows - 1) / rows, units = m->images * strips;
+    const i64 shares = least(units, threads), slices = (threads + shares - 1) / shares;
     const i64 taps = largest(groups, count) * largest(groups, count);
+    i64 parts;
     struct lanes *all = split_all(groups, count, &parts);
-    if (!all) return 1;
-    const i64 shares = least(m->images, (4 * threads + parts - 1) / parts);
     vec *sums = room(parts * shares * taps);
-    int failed = !sums;
-    if (sums) memset(sums, 0, parts * shares * taps * sizeof(vec));
+    int failed = !sums || !all;
+    if (failed) { free(all); free(sums); return 1; }
+    memset(sums, 0, parts * shares * taps * sizeof(vec));
 #pragma omp parallel num_threads(threads) reduction(| : failed)
     {
         struct bench b;
-        failed |= set_up(&b, largest(groups, count));
-#pragma omp for schedule(dynamic)
-        for (i64 task = 0; task < parts * shares; task++) {
-            const struct lanes *on = all + task % parts;
-            const i64 share = task / parts, end = m->images * (share + 1) / shares;
-            for (i64 image = m->images * share / shares; image < end && !failed; image++)
-                failed = weight_task(in + image * m->height * m->width * m->channels,
-                                     upper + image * m->out_height * m->out_width * m->channels,
-                                     m, groups + on->group, on, &b, sums + task * taps);
+        failed = set_up(&b, largest(groups, count));
+#pragma omp for schedule(static)
+        for (i64 task = 0; task < shares * slices; task++) {
+            const i64 share = task / slices, slice = task % slices;
+            for (i64 unit = units * share / shares; unit < units * (share + 1) / shares; unit++) {
+                const i64 image = unit / strips, start = unit % strips * rows;
+                for (i64 part = parts * slice / slices;
+                     part < parts * (slice + 1) / slices && !failed; part++)
+                    failed = weight_task(
+                        in + image * m->height * m->width * m->channels,
+                        upper + image * m->out_height * m->out_width * m->channels, m,
+                        groups + all[part].group, all + part, start,
+                        least(rows, m->out_height - start), &b,
+                        sums + (share * parts + part) * taps);
+            }
         }
         clear_up(&b);
     }

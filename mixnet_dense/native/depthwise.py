@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mixnet_dense.native.library import call
+from mixnet_dense.native.library import ACTS, call
 
 
 class Group(NamedTuple):
@@ -46,17 +46,25 @@ def depthwise(x: Tensor, weights: Sequence[Tensor], groups: Sequence[Group], str
     return _Depthwise.apply(x, tuple(groups), stride, *weights)
 
 
+def depthwise_act(
+    x: Tensor,
+    weights: Sequence[Tensor],
+    groups: Sequence[Group],
+    stride: int,
+    bias: Tensor,
+    act: nn.Module,
+) -> Tensor:
+    """``act(depthwise(x) + bias)`` without gradients; ``act`` one of `library.ACTS`."""
+    return _forward(x, weights, groups, stride, bias, ACTS.index(type(act)))
+
+
 class _Depthwise(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, groups: tuple[Group, ...], stride: int, *weights: Tensor):
         weights = [weight.contiguous() for weight in weights]
         ctx.save_for_backward(x, *weights)
         ctx.groups, ctx.stride = groups, stride
-        size = tuple(-(-side // stride) for side in x.shape[-2:])
-        out = torch.empty(*x.shape[:2], *size, dtype=x.dtype, memory_format=torch.channels_last)
-        maps, table = _maps(x, size, stride), _table(groups, weights)
-        call("depthwise", False, x, out, maps, *table, torch.get_num_threads())
-        return out
+        return _forward(x, weights, groups, stride)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -68,12 +76,20 @@ class _Depthwise(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             of_x = torch.empty_like(x)
             table = _table(ctx.groups, weights)
-            call("depthwise", True, gradient, of_x, maps, *table, torch.get_num_threads())
+            call("depthwise", True, gradient, of_x, maps, *table, None, 0, torch.get_num_threads())
         if any(ctx.needs_input_grad[3:]):
             of_weights = [torch.empty_like(weight) for weight in weights]
             table = _table(ctx.groups, of_weights)
             call("depthwise_weights", x, gradient, maps, *table, torch.get_num_threads())
         return of_x, None, None, *of_weights
+
+
+def _forward(x: Tensor, weights, groups, stride: int, bias: Tensor | None = None, act: int = 0):
+    size = tuple(-(-side // stride) for side in x.shape[-2:])
+    out = torch.empty(*x.shape[:2], *size, dtype=x.dtype, memory_format=torch.channels_last)
+    maps, table = _maps(x, size, stride), _table(groups, weights)
+    call("depthwise", False, x, out, maps, *table, bias, act, torch.get_num_threads())
+    return out
 
 
 def _maps(x: Tensor, size: Sequence[int], stride: int) -> _Maps:

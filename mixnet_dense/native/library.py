@@ -15,13 +15,17 @@ from pathlib import Path
 
 import torch
 from mmengine.logging import print_log
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixnet_dense.layout import is_channels_last
 
 _FLAGS = "-O3 -march=native -std=gnu11 -fno-math-errno -fno-trapping-math -fopenmp -fPIC".split()
-_SOURCES = tuple(sorted(Path(__file__).parent.glob("*.c")))
+_SOURCES = sorted(Path(__file__).parent.glob("*.c"))
+_HEADERS = sorted(Path(__file__).parent.glob("*.h"))
 _TIME_LIMIT = 120  # seconds
+
+ACTS = (nn.Identity, nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU)
+"""Activations the kernels have, in the order of activation.h."""
 
 _switch = {"on": os.environ.get("MIXNET_DENSE_NATIVE", "1") != "0"}
 
@@ -63,6 +67,7 @@ def handles(x: Tensor) -> bool:
         and x.dtype == torch.float32
         and is_channels_last(x)
         and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
         and not torch.is_autocast_enabled("cpu")
         and available()
     )
@@ -125,7 +130,7 @@ def _first(*names: str) -> str:
 
 def _key(compiler: list[str]) -> str:
     """Of everything that the compiled code depends on; home folders are shared by machines."""
-    parts = [source.read_text(encoding="utf-8") for source in _SOURCES]
+    parts = [source.read_text(encoding="utf-8") for source in (*_SOURCES, *_HEADERS)]
     parts += [*_FLAGS, _run([*compiler, "--version"]), platform.platform(), _features()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 

@@ -1,59 +1,13 @@
 /* Batch norm over batch statistics and the activation behind it, on float32 maps that lie in
    memory as rows of channels (channels_last): forward in two passes, backward in two. */
 
-#include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <omp.h>
 
+#include "activation.h"
+
 typedef int64_t i64;
-
-/* e^x for x in [-88, 88], to 2 units in the last place; NaN stays. */
-static inline float exponential(float x)
-{
-    const float scaled = x * 1.44269504088896341f;
-    const float whole = nearbyintf(scaled);
-    const float rest = (x - whole * 0.693359375f) + whole * 2.12194440e-4f;
-    float power = 1.f / 5040;
-    power = power * rest + 1.f / 720;
-    power = power * rest + 1.f / 120;
-    power = power * rest + 1.f / 24;
-    power = power * rest + 1.f / 6;
-    power = power * rest + .5f;
-    power = power * rest + 1.f;
-    power = power * rest + 1.f;
-    union { int32_t bits; float value; } two = {.bits = ((int32_t)whole + 127) << 23};
-    return power * two.value;
-}
-
-static inline float between(float x, float low, float high)
-{
-    x = x < low ? low : x;
-    return x > high ? high : x;
-}
-
-static inline float sigmoid(float x) { return 1.f / (1.f + exponential(-between(x, -88.f, 88.f))); }
-
-/* Activations and their derivatives; both by name, as torch has them. */
-static inline float Identity(float x) { return x; }
-static inline float Identity_slope(float x) { (void)x; return 1.f; }
-static inline float ReLU(float x) { return x < 0.f ? 0.f : x; }
-static inline float ReLU_slope(float x) { return x <= 0.f ? 0.f : 1.f; }
-static inline float ReLU6(float x) { return between(x, 0.f, 6.f); }
-static inline float ReLU6_slope(float x) { return x <= 0.f || x >= 6.f ? 0.f : 1.f; }
-static inline float Hardswish(float x) { return x * between(x + 3.f, 0.f, 6.f) * (1.f / 6); }
-static inline float Hardswish_slope(float x)
-{
-    const float inside = x * (1.f / 3) + .5f;
-    return x < -3.f ? 0.f : x <= 3.f ? inside : 1.f;
-}
-static inline float SiLU(float x) { return x * sigmoid(x); }
-static inline float SiLU_slope(float x)
-{
-    const float gate = sigmoid(x);
-    return gate * (1.f + x * (1.f - gate));
-}
 
 /* Rows worked on at a time, so that they stay in the first cache. */
 static i64 block_of(i64 channels) { return channels >= 1024 ? 8 : 8192 / channels; }
@@ -191,8 +145,6 @@ ACTIVATION(ReLU)
 ACTIVATION(ReLU6)
 ACTIVATION(Hardswish)
 ACTIVATION(SiLU)
-
-#define ALL(STEP) {Identity_##STEP, ReLU_##STEP, ReLU6_##STEP, Hardswish_##STEP, SiLU_##STEP}
 
 /* scale and shift such that norm(x) = x * scale + shift. */
 static void affine(const float *weight, const float *bias, const double *mean,

@@ -3,9 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mixnet_dense.native.library import call, handles
-
-_ACTS = (nn.Identity, nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU)  # in norm.c's order
+from mixnet_dense.native.library import ACTS, call, handles
 
 
 def norm_act_handles(x: Tensor, norm: nn.Module, act: nn.Module) -> bool:
@@ -18,7 +16,7 @@ def norm_act_handles(x: Tensor, norm: nn.Module, act: nn.Module) -> bool:
         and norm.weight.dtype == torch.float32
         and norm.momentum is not None
         and norm.track_running_stats
-        and type(act) in _ACTS
+        and type(act) in ACTS
         and x.numel() > x.shape[1]
         and handles(x)
     )
@@ -29,9 +27,7 @@ def norm_act(x: Tensor, norm: nn.BatchNorm2d, act: nn.Module) -> Tensor:
 
     Only ``x`` is kept for the backward pass, where torch keeps the normalised map too.
     """
-    out, mean, variance = _NormAct.apply(
-        x, norm.weight, norm.bias, norm.eps, _ACTS.index(type(act))
-    )
+    out, mean, variance = _NormAct.apply(x, norm.weight, norm.bias, norm.eps, ACTS.index(type(act)))
     count = x.numel() // x.shape[1]
     norm.num_batches_tracked.add_(1)
     norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
