@@ -1,5 +1,6 @@
 """Every tool's main, on a sample of a few images, and what it says to bad input."""
 
+import functools
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from running import ROOT, shell, tool
 
 from mixnet_dense.cli import InputError
 from mixnet_dense.data.sample import SampleRequest, build_sample
+from mixnet_dense.engine.compiling import compile_backbone
 from mixnet_dense.weights.load import latest_checkpoint
 
 CONFIG = f'''
@@ -120,6 +122,21 @@ def test_amp_trains(folder, tmp_path):
     options = ("--cfg-options", "train_cfg.max_epochs=1")
     tool("train")(folder / "tiny.py", "--work-dir", tmp_path, "--amp", *options)
     assert (tmp_path / "epoch_1.pth").is_file()
+
+
+def test_compiled_trains(folder, tmp_path, monkeypatch):
+    compiled = functools.partial(compile_backbone, backend="aot_eager")
+    monkeypatch.setattr("mixnet_dense.engine.train.compile_backbone", compiled)
+    options = ("--cfg-options", "train_cfg.max_epochs=1")
+    tool("train")(folder / "tiny.py", "--work-dir", tmp_path, "--compile", *options)
+    assert (tmp_path / "epoch_1.pth").is_file()
+
+
+def test_compiling_without_a_compiler_is_said(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(InputError, match="--compile: torch.compile needs a C"):
+        tool("train")(folder / "tiny.py", "--work-dir", tmp_path, "--compile")
 
 
 def test_resume_without_a_checkpoint_starts_anew(tmp_path):

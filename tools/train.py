@@ -17,6 +17,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         help="go on from CKPT, or from the newest complete checkpoint of the work dir",
     )
     parser.add_argument("--amp", action="store_true", help="mixed precision")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the backbone")
     return parse(parser, argv)
 
 
@@ -25,7 +26,10 @@ def main(args: argparse.Namespace) -> None:
     from mixnet_dense.engine.train import train
 
     config = load_config(args.config, args.cfg_options)
-    train(config, args.work_dir, resume=args.resume, amp=args.amp, launcher=args.launcher)
+    train(
+        config, args.work_dir, resume=args.resume, amp=args.amp, compiled=args.compile,
+        launcher=args.launcher,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

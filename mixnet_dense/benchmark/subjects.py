@@ -13,6 +13,7 @@ from mixnet_dense.backbones import set_form
 from mixnet_dense.backbones.classifier import NAMES, build_classifier
 from mixnet_dense.cli import InputError
 from mixnet_dense.deploy import fuse
+from mixnet_dense.engine.compiling import compile_backbone
 from mixnet_dense.engine.setup import load_config
 from mixnet_dense.registry import MODELS
 
@@ -58,8 +59,7 @@ def variants(name: str, mode: str, device: str, compiled: bool) -> Iterator[tupl
         yield "fused", fuse(model)
     if compiled:
         other = fuse(model) if mode == "inference" else copy.deepcopy(model)
-        other.forward = torch.compile(other.forward)
-        yield "compiled", other
+        yield "compiled", compile_backbone(other)
 
 
 def runner(model: nn.Module, mode: str, images: Tensor, amp: bool) -> Callable[[], object]:

@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mixnet_dense.cli import InputError
+from mixnet_dense.engine.compiling import check_compiler, compile_backbone
 from mixnet_dense.engine.memory import keep_freed_memory
 from mixnet_dense.engine.pretrained import warn_pretrained
 from mixnet_dense.engine.progress import LiveProgressHook
@@ -24,6 +25,7 @@ def train(
     *,
     resume: str | None = None,
     amp: bool = False,
+    compiled: bool = False,
     launcher: str = "none",
 ) -> None:
     """Train and evaluate as the config says.
@@ -33,12 +35,16 @@ def train(
         folder: for logs and checkpoints; ``work_dirs/NAME`` by default.
         resume: a checkpoint, or ``'auto'`` for the newest complete one of ``folder``.
         amp: mixed precision (fp16 with loss scaling on a GPU, bf16 on a CPU).
+        compiled: see `compiling.compile_backbone`.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
 
     Raises:
-        InputError: see `setup.check_files` and `setup.build_runner`.
+        InputError: see `setup.check_files`, `setup.build_runner` and
+            `compiling.check_compiler`.
     """
     keep_freed_memory()
+    if compiled:
+        check_compiler()
     check_files(config, ("train", "val"))
     config.work_dir = work_dir(config, folder)
     config.launcher = launcher
@@ -51,6 +57,8 @@ def train(
         if found:  # else from the start, and from what the config loads
             config.resume, config.load_from = True, found
     runner = build_runner(config, "train")
+    if compiled:
+        compile_backbone(runner.model)
     if not config.get("resume"):
         warn_pretrained(config, runner.logger)
     try:
