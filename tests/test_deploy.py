@@ -1,5 +1,8 @@
 """Fused models compute what the models they came from compute."""
 
+import copy
+import io
+
 import golden
 import pytest
 import torch
@@ -95,6 +98,24 @@ def test_the_model_itself_is_left_alone():
     assert not any(parameter.requires_grad for parameter in fused.parameters())
     fused.backbone.stem.conv.weight.zero_()
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_packed_weights_follow_weights_sizes_and_copies():
+    fused = fuse(lively(build_classifier("mobilenetv3_small", num_classes=7)))
+    small, large = golden.image((1, 3, 32, 32)), golden.image((2, 3, 64, 48))
+    with torch.no_grad():
+        expected = fused(small)
+        fused(large)
+        assert torch.equal(fused(small), expected)
+        other = copy.deepcopy(fused)
+        assert torch.equal(other(small), expected)
+        fused.backbone.last.conv.weight.mul_(2)
+        assert not torch.allclose(fused(small), expected)
+        assert torch.equal(other(small), expected)
+        buffer = io.BytesIO()
+        torch.save(other, buffer)
+        buffer.seek(0)
+        assert torch.equal(torch.load(buffer, weights_only=False)(small), expected)
 
 
 def test_folding_by_hand():

@@ -55,17 +55,18 @@ def _fused(module: nn.Module) -> nn.Module | None:
         bn = module.bn if isinstance(module.bn, _BatchNorm) else None
         if isinstance(module.conv, MixConv2d):
             module.conv = FusedMixConv2d(module.conv, bn, module.act if bn else nn.Identity())
-            module.act = nn.Identity() if bn else module.act
         else:
-            module.conv = _fold(module.conv, bn)
-        module.bn = nn.Identity() if bn else module.bn
+            module.conv = _fold(module.conv, bn, module.act if bn else nn.Identity())
+        if bn is not None:
+            module.bn = module.act = nn.Identity()
         return module
     if isinstance(module, ConvModule) and module.order == ("conv", "norm", "act"):
-        norm = module.norm
-        folds = isinstance(norm, _BatchNorm)
-        module.conv = _fold(module.conv, norm if folds else None)
-        if folds:
+        bn = module.norm if isinstance(module.norm, _BatchNorm) else None
+        act = module.activate if bn and module.with_activation else nn.Identity()
+        module.conv = _fold(module.conv, bn, act)
+        if bn is not None:
             setattr(module, module.norm_name, nn.Identity())
+            module.activate = nn.Identity()
         return module
     if isinstance(module, SqueezeExcite):
         return FusedSqueezeExcite(module)
@@ -76,9 +77,9 @@ def _fused(module: nn.Module) -> nn.Module | None:
     return nn.Identity() if isinstance(module, _DropoutNd) else None
 
 
-def _fold(conv: nn.Conv2d, bn: _BatchNorm | None) -> nn.Module:
-    """A convolution with the batch norm behind it in its weights."""
-    return FusedConv2d(conv, *_scaled(conv.weight, conv.bias, bn))
+def _fold(conv: nn.Conv2d, bn: _BatchNorm | None, act: nn.Module) -> nn.Module:
+    """A convolution with the batch norm behind it in its weights, and what follows that."""
+    return FusedConv2d(conv, *_scaled(conv.weight, conv.bias, bn), act)
 
 
 def _scaled(weight: Tensor, bias: Tensor | None, bn: _BatchNorm | None, part=slice(None)):
@@ -115,7 +116,7 @@ class FusedMixConv2d(nn.Module):
         self.large = largest >= 7 and type(act) in native.ACTS
         self.merged = None
         if conv.mergeable:
-            self.merged = FusedConv2d(conv[0], conv.merged_weight(), self.bias)
+            self.merged = FusedConv2d(conv[0], conv.merged_weight(), self.bias, act)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.large and native.handles(x):
@@ -124,22 +125,25 @@ class FusedMixConv2d(nn.Module):
                 x, weights, groups, self.conv[0].stride[0], self.bias, self.act
             )
         if self.merged is not None:
-            return self.act(self.merged(x))
+            return self.merged(x)
         return self.act(self.conv(x) + self.bias[:, None, None])
 
 
 class FusedConv2d(nn.Conv2d):
     """A convolution for inference: (N, C, H, W) -> (N, C', ceil(H / s), ceil(W / s)).
 
-    With one image and one thread torch sends 1x1 convolutions elsewhere than to oneDNN,
-    which is about a third faster; here they go to oneDNN in eager float32 on a CPU.
+    In eager float32 on a CPU it is one call of oneDNN, with weights in its own layout and the
+    activation inside.
 
     Args:
         like: gives stride, dilation and padding.
         weight, bias: its parameters; C and the kernel size may differ from ``like``'s.
+        act: what follows, which oneDNN computes on the way.
     """
 
-    def __init__(self, like: nn.Conv2d, weight: Tensor, bias: Tensor | None):
+    def __init__(
+        self, like: nn.Conv2d, weight: Tensor, bias: Tensor | None, act: nn.Module | None = None
+    ):
         kernel = tuple(weight.shape[-2:])
         grown = [(new - old) // 2 for new, old in zip(kernel, like.kernel_size, strict=True)]
         padding = [
@@ -159,7 +163,8 @@ class FusedConv2d(nn.Conv2d):
             bias=bias is not None,
             device="meta",
         )
-        self.same = same
+        self.same, self.act = same, act or nn.Identity()
+        self._packed: tuple = (None, None)
         # Of a stem; other convolutions keep the layout of their input.
         self.channels_last = getattr(like, "channels_last", False)
         self.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
@@ -171,13 +176,45 @@ class FusedConv2d(nn.Conv2d):
             x = pad_same(x, self.kernel_size[0], self.stride[0], self.dilation[0])
         weight = stem_weight(self.weight, self.channels_last)
         if _by_onednn(x):
-            return torch.mkldnn_convolution(
-                x, weight, self.bias, self.padding, self.stride, self.dilation, self.groups
+            settings = self.padding, self.stride, self.dilation, self.groups
+            act, *scalars = _ONEDNN_ACTS.get(type(self.act), ("none",))
+            out = torch.ops.mkldnn._convolution_pointwise(
+                x, self._packed_for(x, weight, settings), self.bias, *settings, act, scalars, ""
             )
-        return self._conv_forward(x, weight, self.bias)
+            return out if type(self.act) in _ONEDNN_ACTS else self.act(out)
+        return self.act(self._conv_forward(x, weight, self.bias))
+
+    def _packed_for(self, x: Tensor, weight: Tensor, settings: tuple) -> Tensor:
+        """Weights as oneDNN wants them for maps of this shape; the last ones are kept.
+
+        Without it oneDNN would rearrange them in every call; for another shape it may want
+        them otherwise, and run many times slower on these.
+        """
+        version = 0 if self.weight.is_inference() else self.weight._version
+        key = tuple(x.shape), version
+        known, packed = self._packed
+        if key != known:
+            packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *settings, key[0])
+            self._packed = key, packed
+        return packed
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_packed": (None, None)}  # cannot be copied or saved
+
+
+# Names in torch's oneDNN operators, and their scalars.
+_ONEDNN_ACTS = {
+    nn.Identity: ("none",),
+    nn.ReLU: ("relu",),
+    nn.ReLU6: ("hardtanh", 0.0, 6.0),
+    nn.Hardswish: ("hardswish",),
+    nn.SiLU: ("swish",),
+}
 
 
 def _by_onednn(x: Tensor) -> bool:
+    """Whether torch's operator for compiled models, in which oneDNN has the activation too,
+    can be called as it is."""
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
@@ -186,6 +223,7 @@ def _by_onednn(x: Tensor) -> bool:
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()
         and torch.backends.mkldnn.enabled
+        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
     )
 
 
