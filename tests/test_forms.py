@@ -2,11 +2,15 @@
 
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from mixnet_dense import native
 from mixnet_dense.backbones import MixConv2d, MixNet, set_form
 from mixnet_dense.backbones.blocks import PointwiseConv2d
 from mixnet_dense.backbones.forms import FORMS, depthwise_form, pointwise_form
+from mixnet_dense.layout import is_channels_last
+from mixnet_dense.registry import MODELS
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
@@ -93,3 +97,26 @@ def test_form_of_a_whole_network_is_set_and_given_back():
     assert {module.form for module in net.modules() if hasattr(module, "form")} == {None}
     with pytest.raises(ValueError, match="form='fast': must be None or one of"):
         set_form(net, "fast")
+
+
+@pytest.mark.parametrize(
+    "config", ["ssdlite_mixnet", "lraspp_mobilenetv3_small", "raspp_mobilenetv2"]
+)
+@pytest.mark.parametrize("wanted", [True, False])
+def test_one_switch_lays_out_every_map_of_a_model(config, wanted):
+    config = Config.fromfile(f"configs/{config}.py")
+    init_default_scope(config.default_scope)
+    config.model.backbone.channels_last = wanted
+    model = MODELS.build(config.model)
+    seen = []
+
+    def look(module, inputs, output):
+        if isinstance(output, torch.Tensor) and output.dim() == 4:
+            if min(output.shape[1], output[0, 0].numel()) > 1:  # else it is in both
+                seen.append(is_channels_last(output))
+
+    for module in model.modules():
+        module.register_forward_hook(look)
+    for mode in (True, False):
+        model.train(mode)(torch.randn(2, 3, 96, 128), mode="tensor")
+    assert len(seen) > 50 and set(seen) == {wanted}
