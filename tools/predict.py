@@ -8,7 +8,7 @@ from mixnet_dense.cli import InputError, add_config_arguments, parse, run
 def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add_config_arguments(parser)
-    parser.add_argument("checkpoint", help="weights of that config's model")
+    parser.add_argument("checkpoint", help="weights of that config's model, or an exported file")
     parser.add_argument("images", nargs="+", help="files, folders or globs")
     parser.add_argument("--out", metavar="DIR", required=True, help="pictures, predictions.json")
     parser.add_argument("--score", type=float, default=0.3, help="draw boxes from this score on")

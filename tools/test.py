@@ -8,7 +8,7 @@ from mixnet_dense.cli import InputError, add_config_arguments, add_runner_argume
 def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add_config_arguments(parser)
-    parser.add_argument("checkpoint", help="weights of that config's model")
+    parser.add_argument("checkpoint", help="weights of that config's model, or an exported file")
     add_runner_arguments(parser)
     parser.add_argument("--out", metavar="FILE", help='write {"metrics": {…}} as JSON')
     parser.add_argument("--report", metavar="DIR", help="write metrics, predictions and pictures")

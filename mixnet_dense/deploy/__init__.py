@@ -2,4 +2,13 @@
 
 from mixnet_dense.deploy.fuse import fuse
 
-__all__ = ["fuse"]
+__all__ = ["fuse", "load"]
+
+
+def __getattr__(name: str):
+    """`predictor.load`, imported when asked for: it needs the hosts, `fuse` does not."""
+    if name == "load":
+        from mixnet_dense.deploy.predictor import load
+
+        return load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

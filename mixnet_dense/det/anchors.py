@@ -85,6 +85,10 @@ class SSDLiteAnchorGenerator:
         maps = tuple((int(height), int(width)) for height, width in maps)
         return _anchors(self.shapes, maps, (int(image[0]), int(image[1])), str(device))
 
+    def traced(self, maps, image, device) -> Tensor:
+        """`anchors` not cached and for sizes that an exporter leaves open."""
+        return place(self.shapes, maps, image, device)
+
 
 def _ratio_pair(scale: float, ratio: float) -> Shapes:
     long, short = scale * math.sqrt(ratio), scale / math.sqrt(ratio)
@@ -101,16 +105,26 @@ def _shapes(scale: float, following: float, ratios: Sequence[float]) -> Shapes:
 
 @functools.lru_cache(maxsize=64)
 def _anchors(shapes, maps, image, device: str) -> Tensor:
-    size = torch.tensor([image[1], image[0]], dtype=torch.float32)
+    return place(shapes, maps, image, "cpu").to(device)
+
+
+def place(shapes: Sequence[Shapes], maps, image, device) -> Tensor:
+    """Shapes at every place of their maps; see `SSDLiteAnchorGenerator.anchors`."""
+    tall, wide = image
     levels = []
     for level, (height, width) in zip(shapes, maps, strict=True):
         y, x = torch.meshgrid(
-            (torch.arange(height) + 0.5) / height,
-            (torch.arange(width) + 0.5) / width,
+            (torch.arange(height, device=device) + 0.5) / height,
+            (torch.arange(width, device=device) + 0.5) / width,
             indexing="ij",
         )
-        centers = torch.stack([x, y], -1).reshape(-1, 1, 2)  # (H * W, 1, 2)
-        half = torch.tensor(level)[None] / 2  # (1, anchors, 2)
-        corners = torch.cat([centers - half, centers + half], -1)
-        levels.append((corners * size.repeat(2)).reshape(-1, 4))
-    return torch.cat(levels).to(device)
+        x, y = x.reshape(-1, 1), y.reshape(-1, 1)  # (H * W, 1)
+        half = torch.tensor(level, device=device) / 2  # (anchors, 2)
+        corners = [
+            (x - half[:, 0]) * wide,
+            (y - half[:, 1]) * tall,
+            (x + half[:, 0]) * wide,
+            (y + half[:, 1]) * tall,
+        ]
+        levels.append(torch.stack(corners, -1).reshape(-1, 4))
+    return torch.cat(levels)

@@ -12,6 +12,7 @@ from mmengine.utils import track_iter_progress
 from torch import nn
 
 from mixnet_dense.cli import InputError
+from mixnet_dense.deploy.hosted import attach, is_exported
 from mixnet_dense.engine.pretrained import warn_mismatches
 from mixnet_dense.evaluation.images import picture_names, read_image
 from mixnet_dense.files import check_writable, write_json
@@ -22,17 +23,29 @@ from mixnet_dense.weights.load import load_weights
 def load_model(config: Config, checkpoint: str) -> nn.Module:
     """The config's detector or segmenter with a checkpoint's weights and class names.
 
-    It is in eval mode and lies on the GPU where there is one.
+    It is in eval mode and lies on the GPU where there is one; with an exported file for its
+    network (`deploy.hosted`) it stays on the CPU.
     """
     init_default_scope(config.get("default_scope", "mmdet"))
     model = MODELS.build(config.model)
-    meta = load_weights(model, checkpoint)
+    meta = load_or_attach(model, checkpoint)
     warn_mismatches(config, meta, MMLogger.get_current_instance())
     model.dataset_meta = meta.get("dataset_meta") or {}
     if "classes" not in model.dataset_meta:
         raise InputError(f"checkpoint '{checkpoint}': has no class names (meta.dataset_meta)")
     model.cfg = config
-    return model.to(get_device()).eval()
+    return model.to("cpu" if is_exported(checkpoint) else get_device()).eval()
+
+
+def load_or_attach(model: nn.Module, checkpoint: str) -> dict:
+    """Give a model a checkpoint's weights, or an exported file for its network.
+
+    Returns:
+        The ``meta`` of either.
+    """
+    if is_exported(checkpoint):
+        return attach(model, checkpoint)
+    return load_weights(model, checkpoint)
 
 
 def predict(

@@ -15,9 +15,8 @@ from mixnet_dense.engine.setup import (
     unreadable_images_named,
     work_dir,
 )
-from mixnet_dense.evaluation.predict import predict
+from mixnet_dense.evaluation.predict import load_or_attach, predict
 from mixnet_dense.files import check_writable, json_number, write_json
-from mixnet_dense.weights.load import load_weights
 
 
 def evaluate(
@@ -33,7 +32,7 @@ def evaluate(
 
     Args:
         config: see `engine.setup.load_config`, and `variants` for how else to test it.
-        checkpoint: weights of that config's model.
+        checkpoint: weights of that config's model, or a file that `deploy.export` wrote.
         folder: for logs.
         launcher: as for training.
         out: JSON file to write ``{"metrics": {…}}`` to.
@@ -71,7 +70,7 @@ def test_runner(config: Config, checkpoint: str, folder: str | None, launcher: s
     config.launcher = launcher
     config.load_from, config.resume = None, False
     runner = build_runner(config, "test")
-    meta = load_weights(bare_model(runner.model), checkpoint)
+    meta = load_or_attach(bare_model(runner.model), checkpoint)
     warn_mismatches(config, meta, runner.logger)
     trained = meta.get("dataset_meta") or {}
     if trained.get("classes"):

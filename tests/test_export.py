@@ -1,0 +1,204 @@
+"""Exported files compute what PyTorch computes, say what they are, or are not written."""
+
+import copy
+import json
+
+import cv2
+import golden
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from running import tool
+
+from mixnet_dense.cli import InputError
+from mixnet_dense.deploy import load
+from mixnet_dense.deploy.sessions import Session
+from mixnet_dense.registry import MODELS
+
+DETECTOR, SEGMENTER = "configs/ssdlite_mobilenetv3_small.py", "configs/lraspp_mobilenetv3_small.py"
+
+
+def checkpoint(config: str, path) -> str:
+    """Weights nobody trained, whose batch norms matter, saved as mmengine would."""
+    config = Config.fromfile(config)
+    init_default_scope(config.default_scope)
+    torch.manual_seed(0)
+    model = MODELS.build(config.model)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):  # what goes in must come out
+            torch.nn.init.kaiming_normal_(module.weight)
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+            torch.nn.init.uniform_(module.bias, -0.3, 0.3)
+    head = model.bbox_head if hasattr(model, "bbox_head") else model.decode_head
+    classes = tuple(f"class {index}" for index in range(head.num_classes))
+    meta = dict(dataset_meta=dict(classes=classes))
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Checkpoints and images: smooth colours of a few sizes."""
+    folder = tmp_path_factory.mktemp("export")
+    random = np.random.default_rng(0)
+    (folder / "images").mkdir()
+    for index, (height, width) in enumerate([(90, 120), (128, 100), (64, 64)]):
+        image = cv2.resize(random.integers(0, 255, (6, 8, 3), dtype=np.uint8), (width, height))
+        cv2.imwrite(str(folder / "images" / f"{index}.png"), image)
+    checkpoint(DETECTOR, folder / "detector.pth")
+    checkpoint(SEGMENTER, folder / "segmenter.pth")
+    return folder
+
+
+def export(files, kind, out, *arguments):
+    config = DETECTOR if kind == "detector" else SEGMENTER
+    formats = {".onnx": "onnx", ".xml": "openvino", ".pt": "torchscript"}
+    tool("export")(
+        config, files / f"{kind}.pth", "--out", out, "--format", formats[out.suffix],
+        "--images", files / "images", *arguments,
+    )  # fmt: skip
+
+
+def images(files) -> list[np.ndarray]:
+    return [cv2.imread(str(path)) for path in sorted((files / "images").iterdir())]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "arguments"),
+    [
+        ("raw.onnx", (320, 320), ["--dynamic"]),
+        ("raw.pt", (96, 96), ["--batch", "2"]),
+        ("whole.xml", (96, 96), ["--end-to-end", "--preprocess"]),
+        ("whole.onnx", (96, 128), ["--end-to-end", "--batch", "2"]),
+    ],
+)
+def test_detectors(files, tmp_path, capsys, name, size, arguments):
+    path = tmp_path / name
+    export(files, "detector", path, "--size", *size, *arguments)
+    assert f"{path}: written, at most" in capsys.readouterr().out
+    left = {path.name, path.with_suffix(".bin").name} if path.suffix == ".xml" else {path.name}
+    assert {entry.name for entry in tmp_path.iterdir()} == left
+    predictor, pictures = load(str(path)), images(files)
+    assert predictor.about.classes[3] == "class 3"
+    config = Config.fromfile(DETECTOR)
+    config.test_dataloader.dataset.pipeline[1].scale = size[::-1]
+    expected = load(str(files / "detector.pth"), config)(pictures)
+    for found, wanted in zip(predictor(pictures), expected, strict=True):
+        assert len(found) == len(wanted) == 100
+        assert golden.relative_error(found.scores, wanted.scores) < 1e-3
+        # scores that are nearly equal may come in another order
+        apart = (found.bboxes[:, None] - wanted.bboxes).abs().amax(-1)
+        same = (apart < 0.1) & (found.labels[:, None] == wanted.labels)
+        assert float(same.any(0).float().mean()) > 0.95
+    one = predictor(pictures[0])
+    assert len(one) == 100
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("raw.xml", ["--size", "96", "128"]),
+        ("whole.onnx", ["--end-to-end", "--preprocess", "--size", "96", "128"]),
+    ],
+)
+def test_segmenters(files, tmp_path, name, arguments):
+    path = tmp_path / name
+    export(files, "segmenter", path, *arguments)
+    pictures = [cv2.resize(picture, (128, 96)) for picture in images(files)]
+    expected = load(str(files / "segmenter.pth"), Config.fromfile(SEGMENTER))(pictures)
+    for found, wanted in zip(load(str(path))(pictures), expected, strict=True):
+        assert found.dtype == torch.uint8 and found.shape == wanted.shape == (96, 128)
+        assert float((found == wanted).float().mean()) > 0.99
+    other = load(str(path))(images(files)[1])
+    assert other.shape == (128, 100)
+
+
+def test_metadata_is_in_the_file(files, tmp_path):
+    export(files, "segmenter", tmp_path / "a.onnx", "--size", "64", "96")
+    about = Session(str(tmp_path / "a.onnx")).about
+    assert (about.batch, about.height, about.width) == (1, 64, 96)
+    assert about.task == "segmentation" and about.config == "lraspp_mobilenetv3_small.py"
+    assert about.mean == pytest.approx([123.675, 116.28, 103.53], abs=1e-3)
+    onnx = pytest.importorskip("onnx")
+    entries = {p.key: p.value for p in onnx.load(tmp_path / "a.onnx").metadata_props}
+    assert entries["labels"].startswith("class 0,class 1")
+    assert json.loads(entries["mixnet_dense"])["model"]["type"] == "EncoderDecoder"
+
+
+def test_a_difference_leaves_no_file(files, tmp_path, monkeypatch):
+    """One weight of the graph changed behind the file's back."""
+    from mixnet_dense.deploy import export as module
+
+    def spoilt(graph, about, sample, path):
+        other = copy.deepcopy(graph)
+        other.model.backbone.stem.conv.weight[:, 0] *= 1.1
+        original(other, about, sample, path)
+
+    original = module._torchscript
+    monkeypatch.setattr(module, "_torchscript", spoilt)
+    with pytest.raises(InputError, match="not written: '.*' differs from PyTorch's by"):
+        export(files, "detector", tmp_path / "a.pt", "--size", "64", "64")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "arguments", "message"),
+    [
+        ("segmenter", "a.onnx", [], "--size: is needed"),
+        ("segmenter", "a.onnx", ["--dynamic", "--size", "96", "96"], "--dynamic: this head pools"),
+        ("detector", "a.pt", ["--end-to-end"], "TorchScript has no suppression"),
+        ("detector", "a.onnx", ["--batch", "0"], "--batch 0: must be 1 or more"),
+        ("detector", "a.onnx", ["--size", "8", "96"], "--size 8 96: must be 64 or more"),
+    ],
+)
+def test_bad_requests_are_one_line(files, tmp_path, kind, name, arguments, message):
+    with pytest.raises(InputError, match=message):
+        export(files, kind, tmp_path / name, *arguments)
+    assert not list(tmp_path.rglob("*.onnx"))
+
+
+def test_formats_checkpoints_and_packages_are_checked(files, tmp_path, monkeypatch):
+    out = str(tmp_path / "a.onnx")
+    arguments = [DETECTOR, files / "detector.pth", "--out", out, "--images", files / "images"]
+    with pytest.raises(InputError, match="--format tflite: must be one of onnx, openvino, torch"):
+        tool("export")(*arguments, "--format", "tflite")
+    with pytest.raises(InputError, match="must end in .xml for openvino"):
+        tool("export")(*arguments, "--format", "openvino")
+    arguments[1] = files / "segmenter.pth"
+    with pytest.raises(InputError, match="is of another model"):
+        tool("export")(*arguments, "--format", "onnx")
+    monkeypatch.setattr("mixnet_dense.deploy.sessions.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="needs onnx, which is not installed: pip install onnx"):
+        tool("export")(*arguments, "--format", "onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_that_are_no_exports_are_named(files, tmp_path):
+    broken = tmp_path / "broken.onnx"
+    broken.write_text("not a model")
+    with pytest.raises(InputError, match="broken.onnx': cannot be read as onnx"):
+        load(str(broken))
+    with pytest.raises(InputError, match="absent.xml': no such file"):
+        load(str(tmp_path / "absent.xml"))
+    with pytest.raises(InputError, match="a checkpoint needs its config"):
+        load(str(files / "detector.pth"))
+    script = torch.jit.trace(torch.nn.ReLU(), torch.zeros(1))
+    torch.jit.save(script, tmp_path / "other.pt")
+    with pytest.raises(InputError, match="other.pt': has no metadata of mixnet_dense"):
+        load(str(tmp_path / "other.pt"))
+    export(files, "segmenter", tmp_path / "a.pt", "--size", "64", "64")
+    with pytest.raises(InputError, match="is for segmentation, the config's model is for detect"):
+        tool("predict")(DETECTOR, tmp_path / "a.pt", files / "images", "--out", tmp_path / "out")
+
+
+def test_predictions_are_drawn_from_an_exported_file(files, tmp_path):
+    export(files, "detector", tmp_path / "a.pt")
+    found = []
+    for path in (tmp_path / "a.pt", files / "detector.pth"):
+        tool("predict")(DETECTOR, path, files / "images", "--out", tmp_path / path.stem)
+        rows = json.loads((tmp_path / path.stem / "predictions.json").read_text())
+        found.append([row["score"] for row in rows])
+    np.testing.assert_allclose(*found, atol=2e-5)

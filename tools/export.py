@@ -1,0 +1,55 @@
+"""Write a model for other runtimes: python tools/export.py CONFIG CKPT --format onnx --out FILE"""
+
+import argparse
+
+from mixnet_dense.cli import InputError, add_config_arguments, parse, run
+
+
+def parse_args(argv=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_config_arguments(parser)
+    parser.add_argument("checkpoint", help="weights of that config's model")
+    parser.add_argument("--format", required=True, help="onnx, openvino or torchscript")
+    parser.add_argument("--out", metavar="FILE", required=True, help=".onnx, .xml or .pt")
+    parser.add_argument(
+        "--end-to-end", action="store_true", help="with decoding and suppression, or argmax"
+    )
+    parser.add_argument(
+        "--preprocess", action="store_true", help="with mean, std and the order of channels"
+    )
+    parser.add_argument(
+        "--size", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"), help="of the input in pixels"
+    )
+    parser.add_argument("--batch", type=int, default=1, help="images of the input (1)")
+    parser.add_argument("--dynamic", action="store_true", help="any batch and size")
+    parser.add_argument(
+        "--images", nargs="+", default=[], help="to verify with (the config's test set)"
+    )
+    parser.add_argument("--tolerance", type=float, default=1e-3, help="largest difference (1e-3)")
+    args = parse(parser, argv)
+    if args.size and min(args.size) < 64:
+        raise InputError(f"--size {args.size[0]} {args.size[1]}: must be 64 or more")
+    return args
+
+
+def main(args: argparse.Namespace) -> None:
+    from mixnet_dense.deploy.export import Request, export
+    from mixnet_dense.engine.setup import load_config
+
+    request = Request(
+        args.format,
+        args.out,
+        size=tuple(args.size) if args.size else None,
+        batch=args.batch,
+        dynamic=args.dynamic,
+        preprocess=args.preprocess,
+        end_to_end=args.end_to_end,
+        images=args.images,
+        tolerance=args.tolerance,
+    )
+    found = export(load_config(args.config, args.cfg_options), args.checkpoint, request)
+    print(f"{args.out}: written, at most {max(found.values()):.2g} from PyTorch")
+
+
+if __name__ == "__main__":
+    run(lambda: main(parse_args()))
