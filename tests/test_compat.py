@@ -97,6 +97,7 @@ def test_package_imports_without_the_hosts(tmp_path):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('imported')")
     code = (
         "import sys, mixnet_dense; from mixnet_dense.backbones import MixNet; "
+        "from mixnet_dense.deploy import fuse, load; "
         "assert 'mmdet' not in sys.modules and 'mmseg' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(tmp_path)})

@@ -125,6 +125,24 @@ def test_depthwise_against_float64(channels, kernels, options, size, padding):
 
 
 @needs_compiler
+def test_what_the_kernels_leave_to_torch():
+    x = last(2, 8, 4, 4)
+    assert native.handles(x)
+    for other in (x.double(), x.contiguous(), x.to("meta"), x[:0], last(2, 8, 1, 1)):
+        assert not native.handles(other)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not native.handles(x)
+    with native.disabled():
+        assert not native.handles(x)
+    norm = BatchNorm2d(8)
+    assert native.norm_act_handles(x, norm, nn.ReLU())
+    assert not native.norm_act_handles(x, norm, nn.Mish())
+    assert not native.norm_act_handles(x, norm.eval(), nn.ReLU())
+    assert not native.norm_act_handles(x, nn.GroupNorm(1, 8), nn.ReLU())
+    assert not native.norm_act_handles(x, BatchNorm2d(8, momentum=None), nn.ReLU())
+
+
+@needs_compiler
 def test_recomputed_activations_give_the_same_gradients():
     gradients = []
     for recompute in (False, True):

@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 from mixnet_dense.deploy.graph import CANDIDATES, Description
-from mixnet_dense.det.nms import greedy_nms
 
 OUTPUTS = ("boxes", "scores", "labels", "image")
 """(M, 4) corners in pixels of the input, (M,) in [0, 1], (M,) classes, (M,) which image each
@@ -74,6 +73,8 @@ def expected(boxes: Tensor, scores: Tensor, about: Description) -> list[list[Ten
         scores: (N, classes, A).
         about: see `append`.
     """
+    from mixnet_dense.det.nms import greedy_nms  # mmdet, which segmenters do without
+
     settings, found = about.suppression, []
     for places, confidence in zip(boxes, scores, strict=True):
         label, anchor = (confidence > settings["score_thr"]).nonzero(as_tuple=True)

@@ -50,7 +50,7 @@ def library() -> ctypes.CDLL | None:
     """The compiled kernels, or None with one line in the log that says why not."""
     try:
         return ctypes.CDLL(str(_compiled()))
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         reason = getattr(error, "stderr", None) or str(error)
         print_log(
             f"native kernels: not used, training on a CPU stays with torch's own operators "
@@ -65,6 +65,7 @@ def handles(x: Tensor) -> bool:
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
+        and x.numel() > 0
         and is_channels_last(x)
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()
@@ -97,6 +98,7 @@ def _compiled() -> Path:
 
     Raises:
         OSError: no compiler, no folder to write to.
+        RuntimeError: no home folder.
         subprocess.SubprocessError: the compiler failed.
     """
     compiler = shlex.split(os.environ.get("CC", "")) or [_first("cc", "gcc", "clang")]
