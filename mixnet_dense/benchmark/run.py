@@ -158,6 +158,6 @@ def plot(rows: Sequence[dict], path: str) -> None:
         axis.bar_label(drawn, labels, padding=3, fontsize=8)
         axis.set_title(f"{mode}, {batch} x {height} x {width}, median ms (less is better)")
         axis.invert_yaxis()
-        axis.margins(x=0.15)
+        axis.margins(x=0.22)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
