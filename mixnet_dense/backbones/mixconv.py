@@ -126,8 +126,7 @@ class MixConv2d(nn.ModuleList):
 
     def forward(self, x: Tensor) -> Tensor:
         form = self.form
-        cannot = dict(merged=not self.mergeable, native=not native.handles(x))
-        if form is None or cannot.get(form):
+        if form is None or not self._can_be(form, x):
             form = depthwise_form(x, self[0].weight, self.mergeable)
         if form == "native":
             return self._native(x)
@@ -139,6 +138,11 @@ class MixConv2d(nn.ModuleList):
             return self._contiguous(x)
         parts = x.split(self.splits, 1)
         return torch.cat([conv(part) for conv, part in zip(self, parts, strict=True)], 1)
+
+    def _can_be(self, form: str, x: Tensor) -> bool:
+        if form == "native":
+            return native.handles(x)
+        return form != "merged" or self.mergeable
 
     def _native(self, x: Tensor) -> Tensor:
         weights = [conv.weight for conv in self]
