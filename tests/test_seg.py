@@ -80,6 +80,23 @@ def test_segmenter_can_be_exported(pool, shape):
         torch.testing.assert_close(exported(image), model(image), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("window", "stride"), [(49, (16, 20)), (25, (4, 5)), (3, (4, 7))])
+def test_pooling_of_a_graph_for_any_size(window, stride):
+    """One exported program gives what each size's own pooling gives."""
+
+    class Pool(torch.nn.Module):
+        def forward(self, x):
+            return pool_whole_or_window(x, window, stride)
+
+    free = torch.export.Dim.AUTO
+    program = torch.export.export(
+        Pool(), (torch.rand(1, 2, 64, 72),), dynamic_shapes=({2: free, 3: free},)
+    ).module(check_guards=False)  # other formats have none: one window is no special case
+    for size in [(64, 72), (5, 9), (50, 128), (97, 49), (8, 60)]:
+        x = torch.rand(1, 2, *size)
+        torch.testing.assert_close(program(x), Pool()(x))
+
+
 def test_pooling_window_larger_than_the_map_takes_all_of_it():
     x = torch.arange(24.0).reshape(1, 1, 4, 6)
     assert pool_whole_or_window(x, 49, (16, 20)).tolist() == [[[[11.5]]]]

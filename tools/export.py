@@ -26,6 +26,12 @@ def parse_args(argv=None) -> argparse.Namespace:
         "--images", nargs="+", default=[], help="to verify with (the config's test set)"
     )
     parser.add_argument("--tolerance", type=float, default=1e-3, help="largest difference (1e-3)")
+    parser.add_argument(
+        "--int8",
+        metavar="CONFIG",
+        help="8-bit weights and activations: calibrate with the training images of a config, "
+        "most often the same, and measure both on its test set",
+    )
     args = parse(parser, argv)
     if args.size and min(args.size) < 64:
         raise InputError(f"--size {args.size[0]} {args.size[1]}: must be 64 or more")
@@ -46,9 +52,13 @@ def main(args: argparse.Namespace) -> None:
         end_to_end=args.end_to_end,
         images=args.images,
         tolerance=args.tolerance,
+        int8=load_config(args.int8, args.cfg_options) if args.int8 else None,
     )
     found = export(load_config(args.config, args.cfg_options), args.checkpoint, request)
-    print(f"{args.out}: written, at most {max(found.values()):.2g} from PyTorch")
+    if found.int8:
+        print(f"{found.int8}\n{args.out}: written, int8")
+    else:
+        print(f"{args.out}: written, at most {max(found.differences.values()):.2g} from PyTorch")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
 """Exported files in place of a model's network, for the hosts' own evaluation and drawing."""
 
-from pathlib import Path
-
 import torch
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mixnet_dense.cli import InputError
+from mixnet_dense.deploy.formats import format_of
 from mixnet_dense.deploy.graph import Description
-from mixnet_dense.deploy.sessions import SUFFIXES, Session
+from mixnet_dense.deploy.sessions import Session
 
 
 def is_exported(path: str) -> bool:
     """Whether a checkpoint argument names an exported file."""
-    return Path(path).suffix in SUFFIXES.values()
+    return format_of(path) is not None
 
 
 def attach(model: nn.Module, path: str) -> dict:

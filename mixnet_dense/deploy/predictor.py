@@ -10,9 +10,9 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mixnet_dense.cli import InputError
-from mixnet_dense.deploy.export import prepared
 from mixnet_dense.deploy.graph import Description, describe
 from mixnet_dense.deploy.hosted import detections, is_exported
+from mixnet_dense.deploy.images import prepared
 from mixnet_dense.deploy.sessions import Session
 from mixnet_dense.evaluation.predict import load_model
 from mixnet_dense.registry import MODELS

@@ -1,30 +1,22 @@
 """Running exported files."""
 
-from collections.abc import Mapping
-from importlib.util import find_spec
-from pathlib import Path
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from mixnet_dense.cli import InputError
+from mixnet_dense.deploy.formats import FORMATS, format_of, need
 from mixnet_dense.deploy.graph import KEY, Description, from_json
 
-PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino", "torchscript": "torch"}
-"""What running a format needs; names are also those that pip installs."""
-SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".pt"}
-
-
-def need(package: str, what: str) -> None:
-    """Raise InputError if a package is not installed."""
-    if find_spec(package) is None:
-        raise InputError(f"{what}: needs {package}, which is not installed: pip install {package}")
+Call = Callable[[np.ndarray], Sequence[np.ndarray]]
 
 
 class Session:
     """An exported file ready to run.
 
     Args:
-        path: ``.onnx``, ``.xml`` (its ``.bin`` beside it) or ``.pt``.
+        path: of a format in `formats.FORMATS`.
         threads: on the CPU; None leaves it to the backend.
 
     Raises:
@@ -35,72 +27,21 @@ class Session:
     about: Description
 
     def __init__(self, path: str, threads: int | None = None):
-        formats = {suffix: name for name, suffix in SUFFIXES.items()}
-        self.format = formats.get(Path(path).suffix)
+        self.format = format_of(path)
         if self.format is None:
-            raise InputError(f"'{path}': must end in one of {', '.join(formats)}")
-        if not Path(path).is_file():
-            raise InputError(f"'{path}': no such file")
-        need(PACKAGES[self.format], f"'{path}'")
+            allowed = ", ".join(kind.suffix for kind in FORMATS.values())
+            raise InputError(f"'{path}': must end in one of {allowed}")
+        for file in FORMATS[self.format].files(path):
+            if not file.is_file():
+                raise InputError(f"'{file}': no such file")
+        need(FORMATS[self.format].runs, f"'{path}'")
         try:
-            text = getattr(self, f"_open_{self.format}")(path, threads)
-        except InputError:
-            raise
+            self._call, text = _OPEN[self.format](path, threads)
         except Exception as error:  # every backend has its own kinds
             line = str(error).strip().splitlines()[0]
             raise InputError(f"'{path}': cannot be read as {self.format}: {line}") from error
         self.about = from_json(text, path)
         self.path = path
-
-    def _open_onnx(self, path: str, threads: int | None) -> str | None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        if threads:
-            options.intra_op_num_threads = threads
-        session = onnxruntime.InferenceSession(
-            path, options, providers=onnxruntime.get_available_providers()
-        )
-        self._names = [output.name for output in session.get_outputs()]
-        self._call = lambda images: session.run(None, {"images": images})
-        return session.get_modelmeta().custom_metadata_map.get(KEY)
-
-    def _open_openvino(self, path: str, threads: int | None) -> str | None:
-        import openvino
-
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        if threads:
-            settings["INFERENCE_NUM_THREADS"] = threads
-        model = openvino.Core().read_model(path)
-        compiled = openvino.compile_model(model, "CPU", settings)
-        request = compiled.create_infer_request()
-        self._names = [output.any_name for output in model.outputs]
-
-        def call(images):
-            found = request.infer([images])
-            return [np.array(found[output]) for output in compiled.outputs]
-
-        self._call = call
-        return model.get_rt_info(KEY).value if model.has_rt_info(KEY) else None
-
-    def _open_torchscript(self, path: str, threads: int | None) -> str | None:
-        import torch
-
-        extra = {KEY: ""}
-        module = torch.jit.load(path, map_location="cpu", _extra_files=extra)
-        text = extra[KEY]
-        text = text.decode() if isinstance(text, bytes) else text
-        self._names = list(from_json(text, path).outputs)
-
-        @torch.inference_mode()
-        def call(images):
-            if threads:
-                torch.set_num_threads(threads)
-            return [found.numpy() for found in module(torch.from_numpy(images))]
-
-        self._call = call
-        return text
 
     def __call__(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
         """Outputs by name for images (N, 3, H, W) float32; see `graph.Graph`.
@@ -122,9 +63,9 @@ class Session:
         for start in range(0, count, size):
             part = images[start : start + size]
             filled = np.concatenate([part, np.zeros_like(images[: size - len(part)])])
-            found = dict(zip(self._names, self._call(filled), strict=True))
+            found = dict(zip(self.about.outputs, self._call(filled), strict=True))
             parts.append(_cut(found, len(part), start))
-        return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
+        return {name: np.concatenate([part[name] for part in parts]) for name in self.about.outputs}
 
 
 def _cut(found: dict, count: int, start: int) -> dict:
@@ -134,3 +75,67 @@ def _cut(found: dict, count: int, start: int) -> dict:
     own = found["image"] < count
     found = {name: value[own] for name, value in found.items()}
     return {**found, "image": found["image"] + start}
+
+
+def _open_onnx(path: str, threads: int | None) -> tuple[Call, str | None]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # Weights in int8 become float once, not at each call; its int8 kernels cannot take a
+    # convolution with a hard swish behind it, and without this run it slower than float.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    if threads:
+        options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(
+        path, options, providers=onnxruntime.get_available_providers()
+    )
+    text = session.get_modelmeta().custom_metadata_map.get(KEY)
+    return lambda images: session.run(None, {"images": images}), text
+
+
+@functools.cache
+def openvino_core():
+    """OpenVINO, one for the whole process, which also has to be the first.
+
+    Its CPU plugin gives the main thread a stack for signals and, when it goes, the one that
+    was there before, though that may be gone: of two that end in the order of their making
+    the process dies of the next signal, such as a data worker's end.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
+def _open_openvino(path: str, threads: int | None) -> tuple[Call, str | None]:
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    if threads:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    model = openvino_core().read_model(path)
+    compiled = openvino_core().compile_model(model, "CPU", settings)
+    request = compiled.create_infer_request()
+
+    def call(images):
+        found = request.infer([images])
+        return [np.array(found[output]) for output in compiled.outputs]
+
+    return call, model.get_rt_info(KEY).value if model.has_rt_info(KEY) else None
+
+
+def _open_torchscript(path: str, threads: int | None) -> tuple[Call, str | None]:
+    import torch
+
+    extra = {KEY: ""}
+    module = torch.jit.load(path, map_location="cpu", _extra_files=extra)
+
+    @torch.inference_mode()
+    def call(images):
+        if threads:
+            torch.set_num_threads(threads)
+        return [found.numpy() for found in module(torch.from_numpy(images))]
+
+    text = extra[KEY]
+    return call, text.decode() if isinstance(text, bytes) else text
+
+
+_OPEN = {"onnx": _open_onnx, "openvino": _open_openvino, "torchscript": _open_torchscript}

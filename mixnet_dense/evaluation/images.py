@@ -10,7 +10,7 @@ import numpy as np
 
 from mixnet_dense.cli import InputError
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def find_images(patterns: Sequence[str]) -> list[Path]:
@@ -23,14 +23,14 @@ def find_images(patterns: Sequence[str]) -> list[Path]:
     for pattern in patterns:
         path = Path(pattern)
         if path.is_dir():
-            images = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES)
+            images = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
         elif path.is_file():
             images = [path]
         else:
             names = sorted(glob.glob(pattern, recursive=True))
             images = [Path(name) for name in names if Path(name).is_file()]
         if not images:
-            kinds = ", ".join(sorted(_SUFFIXES))
+            kinds = ", ".join(sorted(SUFFIXES))
             raise InputError(f"{pattern}: no image there (files, folders or globs of {kinds})")
         found.extend(images)
     return list(dict.fromkeys(found))
@@ -51,7 +51,7 @@ def picture_names(images: Sequence[Path], out: Path) -> dict[Path, Path]:
             number += 1
             stem = f"{path.stem}_{number}"
         used.add(stem)
-        suffix = path.suffix if path.suffix.lower() in _SUFFIXES else ".png"
+        suffix = path.suffix if path.suffix.lower() in SUFFIXES else ".png"
         names[path] = out / f"{stem}{suffix}"
     given = {path.resolve() for path in images}
     for picture in names.values():

@@ -6,6 +6,7 @@ paper's multiply-adds; mmseg's LRASPPHead is another network.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -25,8 +26,24 @@ def pool_whole_or_window(x: Tensor, window: int | None, stride: tuple[int, int])
     """
     if window is None:
         return F.adaptive_avg_pool2d(x, 1)
+    if any(isinstance(size, torch.SymInt) for size in x.shape[-2:]):
+        rows, columns = map(partial(_means, window, x), stride, x.shape[-2:])
+        return rows @ x @ columns.T
     height, width = (min(window, size) for size in x.shape[-2:])
     return F.avg_pool2d(x, (height, width), stride, ceil_mode=True)
+
+
+def _means(window: int, x: Tensor, stride: int, size: torch.SymInt) -> Tensor:
+    """(windows, size) weights that average windows of a side whose size is open.
+
+    A file for images of any size cannot have a pooling whose window follows the map's.
+    """
+    window = torch.sym_min(window, size)
+    count = torch.sym_min((size - window + stride - 1) // stride, (size - 1) // stride) + 1
+    start = torch.arange(count, device=x.device)[:, None] * stride
+    place = torch.arange(size, device=x.device)
+    inside = ((place >= start) & (place < start + window)).to(x.dtype)
+    return inside / inside.sum(1, keepdim=True)
 
 
 def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
