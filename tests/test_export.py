@@ -170,10 +170,15 @@ def test_a_difference_leaves_no_file(files, tmp_path, monkeypatch):
     ("kind", "name", "arguments", "message"),
     [
         ("segmenter", "a.pt", [], "--size: is needed"),
-        ("detector", "a.pt", ["--end-to-end"], "torchscript has no suppression"),
+        ("detector", "a.pt", ["--end-to-end"], "--end-to-end: torchscript cannot have det"),
         ("detector", "a.pt", ["--batch", "0"], "--batch 0: must be 1 or more"),
         ("detector", "a.pt", ["--size", "8", "96"], "--size 8 96: must be 64 or more"),
-        ("detector", "a.pt", ["--int8", DETECTOR], "--int8: is for onnx or openvino"),
+        (
+            "detector",
+            "a.pt",
+            ["--int8", DETECTOR],
+            "--int8: torchscript cannot have int8",
+        ),
     ],
 )
 def test_bad_requests_are_one_line(files, tmp_path, kind, name, arguments, message):

@@ -7,7 +7,7 @@ import sys
 
 from mixnet_dense.cli import InputError, parse, run
 
-MODES = ("inference", "train", "loss", "data")
+MODES = ("inference", "train", "loss", "predict", "data")
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -20,7 +20,8 @@ def parse_args(argv=None) -> argparse.Namespace:
         nargs="+",
         default=["inference"],
         choices=MODES,
-        help="loss: SSDLite's beside mmdet's SSDHead; data: a config's training pipeline",
+        help="loss: SSDLite's beside mmdet's SSDHead; predict: from a decoded image to boxes or "
+        "classes, of a config with --checkpoint; data: a config's training pipeline",
     )
     parser.add_argument("--batch", nargs="+", type=int, default=[1], help="images a call")
     parser.add_argument(
@@ -31,6 +32,10 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--amp", action="store_true", help="bf16 on a CPU, fp16 on a GPU")
     parser.add_argument("--compile", action="store_true", help="time torch.compile too")
+    parser.add_argument(
+        "--formats", nargs="+", default=[], help="of exported files to time too: onnx, openvino …"
+    )
+    parser.add_argument("--checkpoint", help="weights for --mode predict")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="data")
     parser.add_argument("--json", action="store_true", help="rows as JSON on standard output")
     parser.add_argument("--plot", metavar="FILE", help="draw the medians, .png or .svg")
@@ -39,6 +44,8 @@ def parse_args(argv=None) -> argparse.Namespace:
         raise InputError("--threads, --repeats and --batch must be 1 or more")
     if "data" in args.mode and (args.mode != ["data"] or len(args.models) != 1 or args.plot):
         raise InputError("--mode data goes alone, with one config and without --plot")
+    if ("predict" in args.mode) != bool(args.checkpoint) or (args.checkpoint and args.models[1:]):
+        raise InputError("--mode predict and --checkpoint go together, with one config")
     args.size = [_size(text) for text in args.size]
     return args
 
@@ -61,11 +68,15 @@ def main(args: argparse.Namespace) -> None:
 
     if args.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch sees no GPU here")
+    if args.formats:
+        from mixnet_dense.benchmark.exported import check
+
+        check(args.formats, args.models, args.device)
     if args.plot:
         check_writable(args.plot)
     settings = Settings(
         args.models, args.mode, args.batch, args.size, args.threads, args.repeats,
-        args.device, args.amp, args.compile,
+        args.device, args.amp, args.compile, args.formats, args.checkpoint,
     )  # fmt: skip
     keep_freed_memory()  # as in training; it serves the reference too
     where = machine(settings)

@@ -12,6 +12,7 @@ from torch import Tensor
 from mixnet_dense.benchmark import subjects
 from mixnet_dense.benchmark.timing import interleave, peak_memory
 from mixnet_dense.data.progress import Progress
+from mixnet_dense.deploy.formats import FORMATS
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Settings:
     Attributes:
         models: names or config files, see `subjects.build`. All variants of all models of one
             mode, batch and size run in turns.
-        modes: ``'inference'``, ``'train'``, or ``'loss'``, SSDLite's beside mmdet's, see
-            `loss.runners`.
+        modes: ``'inference'``, ``'train'``; ``'loss'``, SSDLite's beside mmdet's, see
+            `loss.runners`; ``'predict'``, see `exported.predictors`.
         batches: images a call.
         sizes: (H, W) in pixels.
         threads: of torch on a CPU.
@@ -30,6 +31,8 @@ class Settings:
         device: ``'cpu'`` or ``'cuda'``.
         amp, compiled: see `subjects.runner` and `subjects.variants`; ``amp`` is for all but
             the reference.
+        formats: of exported files to time too, in ``'inference'`` and ``'predict'``.
+        checkpoint: of the one config that ``'predict'`` is for.
     """
 
     models: Sequence[str]
@@ -41,6 +44,8 @@ class Settings:
     device: str = "cpu"
     amp: bool = False
     compiled: bool = False
+    formats: Sequence[str] = ()
+    checkpoint: str | None = None
 
 
 def measure(settings: Settings) -> Iterator[dict]:
@@ -74,7 +79,9 @@ def _measure(settings: Settings, mode: str, batch: int, size: tuple[int, int]) -
             p90_ms=taken.p90,
             ratio=times[name, subjects.REFERENCE].median / taken.median,
             images_per_s=1000 * batch / taken.median,
-            peak_mib=peak_memory(functions[name, variant], settings.device) / 2**20,
+            peak_mib=None
+            if variant in FORMATS  # what they hold is not torch's
+            else peak_memory(functions[name, variant], settings.device) / 2**20,
         )
 
 
@@ -84,9 +91,21 @@ def _runners(settings: Settings, name: str, mode: str, images: Tensor):
 
         yield from loss.runners(name, images)
         return
+    if mode == "predict":
+        from mixnet_dense.benchmark import exported
+
+        size = tuple(images.shape[-2:])
+        yield from exported.predictors(
+            name, settings.checkpoint, settings.formats, size, len(images), settings.threads
+        )
+        return
     for variant, model in subjects.variants(name, mode, settings.device, settings.compiled):
         amp = settings.amp and variant != subjects.REFERENCE
         yield variant, subjects.runner(model, mode, images, amp)
+    if mode == "inference" and settings.formats:
+        from mixnet_dense.benchmark import exported
+
+        yield from exported.networks(name, settings.formats, images, settings.threads)
 
 
 def machine(settings: Settings) -> dict:
@@ -119,10 +138,11 @@ def table(rows: Sequence[dict]) -> str:
     lines = [head, "|---|---|---|---:|---|---:|---:|---:|---:|---:|"]
     for row in rows:
         height, width = row["size"]
+        peak = "" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}"
         lines.append(
             f"| {row['model']} | {row['variant']} | {row['mode']} | {row['batch']} "
             f"| {height} x {width} | {row['median_ms']:.1f} | {row['p90_ms']:.1f} "
-            f"| {row['ratio']:.2f} | {row['images_per_s']:.1f} | {row['peak_mib']:.0f} |"
+            f"| {row['ratio']:.2f} | {row['images_per_s']:.1f} | {peak} |"
         )
     return "\n".join(lines)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
-from torch import nn
+from torch import Tensor, nn
 
 from mixnet_dense.cli import InputError
 from mixnet_dense.deploy import suppression
@@ -115,12 +115,7 @@ def export(
     with tempfile.TemporaryDirectory(dir=Path(request.out).parent, prefix=".export-") as work:
         made = str(Path(work, f"model{kind.suffix}"))
         comparison = None
-        if kind.from_onnx:
-            proto = onnx_model(graph, about, sample)
-            paths = _save(proto, about, request.format, made)
-        else:
-            WRITE[request.format](graph, about, sample, made)
-            paths = [made]
+        paths, proto = write(graph, about, request.format, sample, made)
         found = differences(Session(paths[0]), graph, inputs(), say)
         if len(paths) > 1:
             found |= suppression_differences(*map(Session, paths), inputs(), say)
@@ -130,6 +125,25 @@ def export(
         for source, target in zip(kind.files(made), kind.files(request.out), strict=True):
             os.replace(source, target)
     return Exported(found, comparison)
+
+
+def write(graph: Graph, about: Description, form: str, sample: Tensor, path: str):
+    """Write a graph, unverified.
+
+    Args:
+        graph, about: what to write.
+        form: a name in `formats.FORMATS`.
+        sample: an input to trace it with.
+        path: the file.
+
+    Returns:
+        The files, see `_save`, and the ONNX model that they were made of, if any.
+    """
+    if form not in SAVE:
+        WRITE[form](graph, about, sample, path)
+        return [path], None
+    proto = onnx_model(graph, about, sample)
+    return _save(proto, about, form, path), proto
 
 
 def _save(proto, about: Description, form: str, path: str) -> list[str]:
@@ -166,19 +180,25 @@ def _check(request: Request) -> Format:
         allowed = ", ".join(FORMATS)
         raise InputError(f"--format {request.format}: must be one of {allowed}")
     kind = FORMATS[request.format]
-    if Path(request.out).suffix != kind.suffix:
+    if not request.out.endswith(kind.suffix):
         raise InputError(f"--out {request.out}: must end in {kind.suffix} for {request.format}")
     if request.batch < 1:
         raise InputError(f"--batch {request.batch}: must be 1 or more")
     for package in (*kind.makes, kind.runs):
         need(package, f"--format {request.format}")
+    if request.dynamic:
+        _check_able(request.format, "dynamic", "--dynamic")
     if request.int8:
-        if not kind.from_onnx:
-            able = " or ".join(name for name, kind in FORMATS.items() if kind.from_onnx)
-            raise InputError(f"--int8: is for {able}")
+        _check_able(request.format, "int8", "--int8")
         need("nncf", "--int8")
         check_files(request.int8, ("train", "test"))
     return kind
+
+
+def _check_able(form: str, what: str, flag: str) -> None:
+    if what not in FORMATS[form].able:
+        able = " or ".join(name for name, kind in FORMATS.items() if what in kind.able)
+        raise InputError(f"{flag}: {form} cannot have {what} in it; use {able}")
 
 
 def _check_differences(found: dict[str, float], request: Request) -> None:
@@ -192,11 +212,9 @@ def _check_differences(found: dict[str, float], request: Request) -> None:
 
 def _check_model(model: nn.Module, request: Request) -> None:
     """What a model and a format cannot have together."""
-    if not hasattr(model, "bbox_head") or not request.end_to_end:
+    if not request.end_to_end:
         return
-    if not FORMATS[request.format].from_onnx:
-        raise InputError(
-            f"--end-to-end: {request.format} has no suppression; use onnx or openvino, or raw heads"
-        )
-    if model.bbox_head.test_cfg["nms"].get("type") != "nms":
+    detects = hasattr(model, "bbox_head")
+    _check_able(request.format, "detections" if detects else "labels", "--end-to-end")
+    if detects and model.bbox_head.test_cfg["nms"].get("type") != "nms":
         raise InputError("--end-to-end: only nms of type 'nms' can be in the file")

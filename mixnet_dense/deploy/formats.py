@@ -16,34 +16,37 @@ class Format:
         suffix: of the file that users name.
         runs: the package that runs it; names are also those that pip installs.
         makes: the packages that write it.
-        from_onnx: whether it is made of an ONNX model, so that suppression can be inside and
-            weights and activations can be int8.
+        able: what more can be in it: ``'dynamic'`` for any batch and size, ``'int8'``, and
+            ``'detections'`` or ``'labels'`` for end to end.
         beside: suffixes of what lies beside the file and belongs to it.
     """
 
     suffix: str
     runs: str
     makes: Sequence[str] = ()
-    from_onnx: bool = False
+    able: Sequence[str] = ()
     beside: Sequence[str] = ()
 
     def files(self, path: str) -> list[Path]:
         """All files that ``path`` stands for, itself first."""
-        return [Path(path), *(Path(path).with_suffix(suffix) for suffix in self.beside)]
+        stem = path.removesuffix(self.suffix)
+        return [Path(path), *(Path(stem + suffix) for suffix in self.beside)]
 
 
 _ONNX = ("onnx", "onnxscript")
+_ALL = ("dynamic", "int8", "detections", "labels")
 FORMATS = {
-    "onnx": Format(".onnx", "onnxruntime", _ONNX, from_onnx=True),
-    "openvino": Format(".xml", "openvino", _ONNX, from_onnx=True, beside=(".bin",)),
-    "torchscript": Format(".pt", "torch"),
+    "onnx": Format(".onnx", "onnxruntime", _ONNX, able=_ALL),
+    "openvino": Format(".xml", "openvino", _ONNX, able=_ALL, beside=(".bin",)),
+    "torchscript": Format(".pt", "torch", able=("dynamic", "labels")),
+    "tflite": Format(".tflite", "ai_edge_litert", ("litert_torch",), able=("labels",)),
+    "ncnn": Format(".ncnn.param", "ncnn", (*_ONNX, "pnnx"), beside=(".ncnn.bin", ".ncnn.json")),
 }
 
 
 def format_of(path: str) -> str | None:
     """Name of the format that a file's suffix stands for, None if it is none of these."""
-    suffixes = {kind.suffix: name for name, kind in FORMATS.items()}
-    return suffixes.get(Path(path).suffix)
+    return next((name for name, kind in FORMATS.items() if path.endswith(kind.suffix)), None)
 
 
 def need(package: str, what: str) -> None:

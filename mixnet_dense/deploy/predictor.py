@@ -40,11 +40,11 @@ def load(path: str, config: Config | None = None, threads: int | None = None) ->
     model = load_model(config, path).cpu()
     options = dict(size=None, batch=None, preprocess=False, end_to_end=False)
     about = describe(config, model, **options)
-    return Predictor(_eager(model, about), about)
+    return Predictor(eager(model, about), about)
 
 
-def _eager(model: nn.Module, about: Description) -> Callable[[np.ndarray], dict]:
-    """A model as it is, called as a `Session` is."""
+def eager(model: nn.Module, about: Description) -> Callable[[np.ndarray], dict]:
+    """A model of mmdet or mmseg as it is, called as a `Session` of its raw graph is."""
 
     @torch.inference_mode()
     def run(images: np.ndarray) -> dict[str, np.ndarray]:

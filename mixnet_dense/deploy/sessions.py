@@ -1,6 +1,7 @@
 """Running exported files."""
 
 import functools
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from mixnet_dense.cli import InputError
 from mixnet_dense.deploy.formats import FORMATS, format_of, need
 from mixnet_dense.deploy.graph import KEY, Description, from_json
+from mixnet_dense.engine.setup import first_line
 
 Call = Callable[[np.ndarray], Sequence[np.ndarray]]
 
@@ -38,7 +40,7 @@ class Session:
         try:
             self._call, text = _OPEN[self.format](path, threads)
         except Exception as error:  # every backend has its own kinds
-            line = str(error).strip().splitlines()[0]
+            line = first_line(error)
             raise InputError(f"'{path}': cannot be read as {self.format}: {line}") from error
         self.about = from_json(text, path)
         self.path = path
@@ -138,4 +140,49 @@ def _open_torchscript(path: str, threads: int | None) -> tuple[Call, str | None]
     return call, text.decode() if isinstance(text, bytes) else text
 
 
-_OPEN = {"onnx": _open_onnx, "openvino": _open_openvino, "torchscript": _open_torchscript}
+def _open_tflite(path: str, threads: int | None) -> tuple[Call, str | None]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(path, num_threads=threads)
+    runner = interpreter.get_signature_runner()
+    (name,) = runner.get_input_details()
+    outputs = sorted(runner.get_output_details(), key=lambda output: int(output.split("_")[-1]))
+
+    def call(images):
+        found = runner(**{name: images})
+        return [found[output] for output in outputs]
+
+    with zipfile.ZipFile(path) as archive:
+        return call, archive.read(f"{KEY}.json").decode()
+
+
+def _open_ncnn(path: str, threads: int | None) -> tuple[Call, str | None]:
+    import ncnn
+
+    _, weights, notes = FORMATS["ncnn"].files(path)
+    net = ncnn.Net()
+    net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
+    if threads:
+        net.opt.num_threads = threads
+    if net.load_param(path) or net.load_model(str(weights)):
+        raise ValueError("ncnn does not know one of its layers")
+    count = len(net.output_names())
+
+    def one(image):
+        extractor = net.create_extractor()
+        extractor.input("in0", ncnn.Mat(image))
+        return [np.array(extractor.extract(f"out{index}")[1]) for index in range(count)]
+
+    def call(images):
+        return [np.stack(outputs) for outputs in zip(*map(one, images), strict=True)]
+
+    return call, notes.read_text(encoding="utf-8")
+
+
+_OPEN = {
+    "onnx": _open_onnx,
+    "openvino": _open_openvino,
+    "torchscript": _open_torchscript,
+    "tflite": _open_tflite,
+    "ncnn": _open_ncnn,
+}

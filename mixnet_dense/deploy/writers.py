@@ -1,12 +1,21 @@
 """Writing a graph in the formats of `formats.FORMATS`."""
 
+import contextlib
 import io
 import logging
+import os
+import subprocess
+import sys
+import tempfile
 import warnings
+import zipfile
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from mixnet_dense.cli import InputError
+from mixnet_dense.deploy.formats import FORMATS
 from mixnet_dense.deploy.graph import KEY, Description, Graph
 
 
@@ -72,6 +81,22 @@ def _readable(about: Description) -> dict[str, str]:
     }
 
 
+def _save_ncnn(proto, about: Description, path: str) -> None:
+    import onnx
+    import pnnx
+
+    param, weights, notes = FORMATS["ncnn"].files(path)
+    with tempfile.TemporaryDirectory(dir=param.parent) as work:
+        onnx.save(_bare(proto), Path(work, "m.onnx"))
+        command = [pnnx.EXEC_PATH, "m.onnx", "fp16=0"]
+        done = subprocess.run(command, cwd=work, capture_output=True, text=True)
+        if done.returncode or not Path(work, "m.ncnn.bin").is_file():
+            raise InputError(f"--format ncnn: pnnx failed, exit code {done.returncode}")
+        os.replace(Path(work, "m.ncnn.param"), param)
+        os.replace(Path(work, "m.ncnn.bin"), weights)
+    notes.write_text(about.to_json(), encoding="utf-8")
+
+
 def _torchscript(graph: Graph, about: Description, sample: Tensor, path: str) -> None:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -79,8 +104,20 @@ def _torchscript(graph: Graph, about: Description, sample: Tensor, path: str) ->
         torch.jit.save(script, path, _extra_files={KEY: about.to_json()})
 
 
-SAVE = {"onnx": _save_onnx, "openvino": _save_openvino}
+def _tflite(graph: Graph, about: Description, sample: Tensor, path: str) -> None:
+    import litert_torch
+
+    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore")
+        litert_torch.convert(graph, (sample.contiguous(),)).export(path)
+    # Files that belong to a TFLite model are a zip archive at its end.
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("labels.txt", "\n".join(about.classes))
+        archive.writestr(f"{KEY}.json", about.to_json())
+
+
+SAVE = {"onnx": _save_onnx, "openvino": _save_openvino, "ncnn": _save_ncnn}
 """By format that is made of an ONNX model: functions of it, its description and a path."""
 
-WRITE = {"torchscript": _torchscript}
+WRITE = {"torchscript": _torchscript, "tflite": _tflite}
 """By other format: functions of a graph, its description, an input to trace it with, a path."""

@@ -1,0 +1,96 @@
+"""Exported files among what is timed."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from mixnet_dense.benchmark.subjects import REFERENCE, build, reference
+from mixnet_dense.cli import InputError
+from mixnet_dense.deploy import fuse
+from mixnet_dense.deploy.export import write
+from mixnet_dense.deploy.formats import FORMATS, need
+from mixnet_dense.deploy.graph import Graph, describe
+from mixnet_dense.deploy.images import of_split, pixels
+from mixnet_dense.deploy.predictor import Predictor, eager
+from mixnet_dense.deploy.sessions import Session
+from mixnet_dense.engine.setup import load_config
+from mixnet_dense.evaluation.predict import load_model
+
+Runners = Iterator[tuple[str, Callable[[], object]]]
+
+
+def check(formats: Sequence[str], models: Sequence[str], device: str) -> None:
+    """Raise InputError for unknown formats, missing packages, models without a config, a GPU."""
+    if device != "cpu":
+        raise InputError("--formats: exported files are timed on the CPU only")
+    for form in formats:
+        if form not in FORMATS:
+            raise InputError(f"--formats {form}: must be some of {', '.join(FORMATS)}")
+        for package in (*FORMATS[form].makes, FORMATS[form].runs):
+            need(package, f"--formats {form}")
+    names = [name for name in models if not name.endswith(".py")]
+    if formats and names:
+        raise InputError(f"--formats: only configs can be exported, '{names[0]}' is none")
+
+
+def networks(name: str, formats: Sequence[str], images: Tensor, threads: int) -> Runners:
+    """A config's raw graph in each format, on images (N, 3, H, W), with untrained weights."""
+    config, model = load_config(name), build(name).eval()
+    head = model.bbox_head if hasattr(model, "bbox_head") else model.decode_head
+    model.dataset_meta = dict(classes=[str(index) for index in range(head.num_classes)])
+    found, size = images.numpy(), tuple(images.shape[-2:])
+    for form in formats:
+        session = _session(config, model, form, size, len(images), False, threads)
+        yield form, lambda session=session: session(found)
+
+
+def predictors(
+    name: str,
+    checkpoint: str,
+    formats: Sequence[str],
+    size: tuple[int, int],
+    batch: int,
+    threads: int,
+) -> Runners:
+    """From a decoded image of the config's test set to boxes or class numbers.
+
+    Eager: the reference, the model as it is, and fused. Then each format, with preprocessing
+    inside and end to end as far as the format can.
+    """
+    config = load_config(name)
+    pictures = pixels(of_split(config, "test", 1)) * batch
+
+    def model() -> nn.Module:
+        return load_model(config, checkpoint).cpu()
+
+    options = dict(size=size, batch=batch, preprocess=False, end_to_end=False)
+    about = describe(config, model(), **options)
+    for variant, change in {REFERENCE: reference, "model": nn.Module.eval, "fused": fuse}.items():
+        predictor = Predictor(eager(change(model()), about), about)
+        yield variant, lambda predictor=predictor: predictor(pictures)
+    for form in formats:
+        session = _session(config, model(), form, size, batch, True, threads)
+        predictor = Predictor(session, session.about)
+        yield form, lambda predictor=predictor: predictor(pictures)
+
+
+def _session(
+    config: Config, model: nn.Module, form: str, size, batch: int, whole: bool, threads: int
+) -> Session:
+    task = "detections" if hasattr(model, "bbox_head") else "labels"
+    about = describe(
+        config,
+        model,
+        size=size,
+        batch=batch,
+        preprocess=whole,
+        end_to_end=whole and task in FORMATS[form].able,
+    )
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = str(Path(folder, f"model{FORMATS[form].suffix}"))
+        write(Graph(model, about).eval(), about, form, torch.zeros(batch, 3, *size), path)
+        return Session(path, threads)
