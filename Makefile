@@ -6,7 +6,7 @@ BIN := $(VENV)/bin/python
 DEMO := work_dirs/demo
 DEMO_SEG := work_dirs/demo-seg
 
-.PHONY: demo demo-seg test test-weights test-export test-openmmlab lint format clean
+.PHONY: demo demo-seg test test-weights test-export test-shipped test-openmmlab lint format clean
 
 # Train MixNet-S SSDLite on the embedded sample, evaluate it, draw what it finds.
 demo: $(VENV)/ready
@@ -30,8 +30,13 @@ test-weights: $(VENV)/ready
 
 # Exported files in their own runtimes, which are installed for it: some minutes.
 test-export: $(VENV)/ready
-	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test,export]"
+	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test,export,phone]"
 	$(BIN) -m pytest -m export
+
+# Every config and both demos' models as files: parity, mAP and mIoU, int8. Run the demos before.
+test-shipped: $(VENV)/ready
+	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test,export]"
+	$(BIN) -m pytest -m shipped -s
 
 # The same tests on mmengine, mmcv-lite, mmdet and mmsegmentation as OpenMMLab released them.
 test-openmmlab: $(STOCK)/ready

@@ -4,7 +4,10 @@ Nothing here looks at a speed.
 """
 
 import json
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from running import tool
@@ -110,3 +113,42 @@ def test_a_gpu_that_is_not_there_is_said():
         pytest.skip("there is a GPU")
     with pytest.raises(InputError, match="torch sees no GPU here"):
         tool("benchmark")("mixnet_s", "--device", "cuda")
+
+
+def test_exported_files_beside_eager_models(capsys):
+    arguments = ("--size", "64", "--formats", "torchscript")
+    found = rows(capsys, "configs/lraspp_mobilenetv3_small.py", *arguments)
+    assert [row["variant"] for row in found] == ["reference", "model", "fused", "torchscript"]
+    assert found[-1]["peak_mib"] is None
+    assert table(found).splitlines()[-1].endswith("|  |")
+
+
+def test_from_an_image_to_boxes(capsys, tmp_path):
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.full((50, 70, 3), 90, np.uint8))
+    base = Path(__file__).parents[1] / "configs" / "ssdlite_mobilenetv3_small.py"
+    data = dict(data_root=f"{tmp_path}/", data_prefix=dict(img="images/"))
+    config = tmp_path / "config.py"
+    config.write_text(f"_base_ = {str(base)!r}\ntest_dataloader = dict(dataset={data!r})\n")
+    model = build(str(base))
+    meta = dict(dataset_meta=dict(classes=[str(index) for index in range(80)]))
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), tmp_path / "w.pth")
+    found = rows(
+        capsys, config, "--mode", "predict", "--checkpoint", tmp_path / "w.pth",
+        "--size", "64", "--batch", "2", "--formats", "torchscript",
+    )  # fmt: skip
+    assert [row["variant"] for row in found] == ["reference", "model", "fused", "torchscript"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mixnet_s", "--formats", "torchscript"], "'mixnet_s' is none"),
+        (["a.py", "--formats", "coreml"], "--formats coreml: must be some of onnx, openvino, t"),
+        (["a.py", "--mode", "predict"], "--mode predict and --checkpoint go together"),
+        (["a.py", "b.py", "--mode", "predict", "--checkpoint", "c"], "with one config"),
+    ],
+)
+def test_bad_formats_are_named(arguments, message):
+    with pytest.raises(InputError, match=message):
+        tool("benchmark")(*arguments)

@@ -5,6 +5,7 @@ Those of the marker ``export`` need the runtimes and are run by ``make test-expo
 
 import copy
 import json
+from pathlib import Path
 
 import cv2
 import golden
@@ -17,6 +18,7 @@ from running import tool
 
 from mixnet_dense.cli import InputError
 from mixnet_dense.deploy import load
+from mixnet_dense.deploy.formats import FORMATS, format_of
 from mixnet_dense.deploy.sessions import Session
 from mixnet_dense.registry import MODELS
 
@@ -59,9 +61,8 @@ def files(tmp_path_factory):
 
 def export(files, kind, out, *arguments):
     config = DETECTOR if kind == "detector" else SEGMENTER
-    formats = {".onnx": "onnx", ".xml": "openvino", ".pt": "torchscript"}
     tool("export")(
-        config, files / f"{kind}.pth", "--out", out, "--format", formats[out.suffix],
+        config, files / f"{kind}.pth", "--out", out, "--format", format_of(str(out)),
         "--images", files / "images", *arguments,
     )  # fmt: skip
 
@@ -77,14 +78,15 @@ def images(files) -> list[np.ndarray]:
         pytest.param("raw.onnx", (320, 320), ["--dynamic"], marks=runtimes),
         pytest.param("whole.xml", (96, 96), ["--end-to-end", "--preprocess"], marks=runtimes),
         pytest.param("whole.onnx", (96, 128), ["--end-to-end", "--batch", "2"], marks=runtimes),
+        pytest.param("raw.tflite", (96, 128), ["--preprocess", "--batch", "2"], marks=runtimes),
+        pytest.param("raw.ncnn.param", (96, 128), ["--preprocess"], marks=runtimes),
     ],
 )
 def test_detectors(files, tmp_path, capsys, name, size, arguments):
     path = tmp_path / name
     export(files, "detector", path, "--size", *size, *arguments)
     assert f"{path}: written, at most" in capsys.readouterr().out
-    left = {path.name, path.with_suffix(".bin").name} if path.suffix == ".xml" else {path.name}
-    assert {entry.name for entry in tmp_path.iterdir()} == left
+    assert {*tmp_path.iterdir()} == {*FORMATS[format_of(name)].files(str(path))}
     predictor, pictures = load(str(path)), images(files)
     assert predictor.about.classes[3] == "class 3"
     config = Config.fromfile(DETECTOR)
@@ -107,6 +109,8 @@ def test_detectors(files, tmp_path, capsys, name, size, arguments):
         ("whole.pt", ["--end-to-end", "--preprocess", "--size", "96", "128"]),
         pytest.param("raw.xml", ["--size", "96", "128"], marks=runtimes),
         pytest.param("whole.onnx", ["--end-to-end", "--size", "96", "128"], marks=runtimes),
+        pytest.param("whole.tflite", ["--end-to-end", "--size", "96", "128"], marks=runtimes),
+        pytest.param("raw.ncnn.param", ["--size", "96", "128"], marks=runtimes),
     ],
 )
 def test_segmenters(files, tmp_path, name, arguments):
@@ -164,6 +168,58 @@ def test_a_difference_leaves_no_file(files, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="not written: '.*' differs from PyTorch's by"):
         export(files, "detector", tmp_path / "a.pt", "--size", "64", "64")
     assert not list(tmp_path.iterdir())
+
+
+def config_of_images(files, name: str) -> str:
+    """A config like another whose images are those of ``files``, with nothing on them."""
+    root = Path(__file__).parents[1]
+    images = [
+        dict(id=index, file_name=path.name, height=64, width=64)
+        for index, path in enumerate(sorted((files / "images").iterdir()))
+    ]
+    categories = [dict(id=index, name=f"class {index}") for index in range(80)]
+    content = dict(images=images, categories=categories, annotations=[])
+    (files / "none.json").write_text(json.dumps(content))
+    data = dict(data_root=f"{files}/", ann_file="none.json", data_prefix=dict(img="images/"))
+    names = dict(classes=[category["name"] for category in categories])
+    loader = dict(num_workers=0, persistent_workers=False, dataset=dict(**data, metainfo=names))
+    (files / "config.py").write_text(
+        f"_base_ = {str(root / name)!r}\n"
+        f"train_dataloader = val_dataloader = test_dataloader = {loader!r}\n"
+        f"val_evaluator = test_evaluator = dict(ann_file={str(files / 'none.json')!r})\n"
+    )
+    return str(files / "config.py")
+
+
+@runtimes
+def test_int8_weights_and_float_suppression(files, tmp_path, capsys):
+    """Smaller, measured, and its boxes still those that its scores and deltas say."""
+    import onnx
+
+    config, out = config_of_images(files, DETECTOR), tmp_path / "small.onnx"
+    export(
+        files, "detector", out, "--end-to-end", "--int8", config,
+        "--cfg-options", f"work_dir={tmp_path / 'logs'}",
+    )  # fmt: skip
+    with pytest.raises(InputError, match="resizes them, to 320 x 320, --size is 96 x 96"):
+        export(files, "detector", tmp_path / "b.onnx", "--int8", config, "--size", "96", "96")
+    said = capsys.readouterr().out
+    assert "coco/bbox_mAP: float32" in said and f"{out}: written, int8" in said
+    assert {entry.name for entry in tmp_path.iterdir()} <= {"small.onnx", "logs"}
+    proto = onnx.load(out)
+    weights = {each.name: each for each in proto.graph.initializer}
+    kernels = [each for each in weights.values() if each.data_type == onnx.TensorProto.INT8]
+    assert sum(np.prod(each.dims) for each in kernels) > 1_000_000
+    per_channel = [
+        node.input[1] for node in proto.graph.node
+        if node.op_type == "DequantizeLinear" and weights.get(node.input[0]) in kernels
+    ]  # fmt: skip
+    assert all(np.prod(weights[scale].dims) > 1 for scale in per_channel) and per_channel
+    order = [node.op_type for node in proto.graph.node]
+    last = len(order) - 1 - order[::-1].index("Conv")
+    assert "QuantizeLinear" not in order[last:]
+    found = load(str(out))(images(files)[0])
+    assert len(found) == 100 and bool(found.bboxes.isfinite().all())
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from mixnet_dense.cli import InputError
 from mixnet_dense.deploy import suppression
 from mixnet_dense.deploy.comparison import Comparison, compare
 from mixnet_dense.deploy.formats import FORMATS, Format, need
-from mixnet_dense.deploy.graph import Description, Graph, describe
+from mixnet_dense.deploy.graph import Description, Graph, describe, resized
 from mixnet_dense.deploy.images import of_split, pixels, prepared
 from mixnet_dense.deploy.sessions import Session
 from mixnet_dense.deploy.verification import batches, differences, suppression_differences
@@ -104,6 +104,11 @@ def export(
     size = request.size or about.resized
     if size is None:
         raise InputError("--size: is needed, the config's test pipeline does not resize images")
+    if request.int8 and not request.dynamic and (resized(request.int8) or size) != size:
+        raise InputError(
+            "--int8: measures on images as the config's test pipeline resizes them, to "
+            f"{' x '.join(map(str, resized(request.int8)))}, --size is {size[0]} x {size[1]}"
+        )
     open_sizes = dict(batch=None, height=None, width=None)
     fixed = dict(height=size[0], width=size[1])
     about = replace(about, **(open_sizes if request.dynamic else fixed))
