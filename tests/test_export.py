@@ -154,13 +154,14 @@ def test_metadata_is_in_the_file(files, tmp_path):
     assert json.loads(entries["mixnet_dense"])["model"]["type"] == "EncoderDecoder"
 
 
-def test_a_difference_leaves_no_file(files, tmp_path, monkeypatch):
+@pytest.mark.parametrize("factor", [1.1, float("nan")])
+def test_a_difference_leaves_no_file(files, tmp_path, monkeypatch, factor):
     """One weight of the graph changed behind the file's back."""
     from mixnet_dense.deploy.writers import WRITE
 
     def spoilt(graph, about, sample, path):
         other = copy.deepcopy(graph)
-        other.model.backbone.stem.conv.weight[:, 0] *= 1.1
+        other.model.backbone.stem.conv.weight[:, 0] *= factor
         original(other, about, sample, path)
 
     original = WRITE["torchscript"]

@@ -9,8 +9,12 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add_config_arguments(parser)
     parser.add_argument("checkpoint", help="weights of that config's model")
-    parser.add_argument("--format", required=True, help="onnx, openvino or torchscript")
-    parser.add_argument("--out", metavar="FILE", required=True, help=".onnx, .xml or .pt")
+    parser.add_argument(
+        "--format", required=True, help="onnx, openvino, torchscript, tflite or ncnn"
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", required=True, help=".onnx, .xml, .pt, .tflite or .ncnn.param"
+    )
     parser.add_argument(
         "--end-to-end", action="store_true", help="with decoding and suppression, or argmax"
     )

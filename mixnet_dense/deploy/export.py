@@ -120,6 +120,7 @@ def export(
     with tempfile.TemporaryDirectory(dir=Path(request.out).parent, prefix=".export-") as work:
         made = str(Path(work, f"model{kind.suffix}"))
         comparison = None
+        say(f"writing {request.format}")
         paths, proto = write(graph, about, request.format, sample, made)
         found = differences(Session(paths[0]), graph, inputs(), say)
         if len(paths) > 1:

@@ -1,4 +1,4 @@
-"""One call for images, whatever computes: PyTorch, ONNX Runtime or OpenVINO."""
+"""One call for images, whatever computes: PyTorch or an exported file's own runtime."""
 
 from collections.abc import Callable, Mapping, Sequence
 

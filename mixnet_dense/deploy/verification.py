@@ -38,15 +38,20 @@ def differences(
         with torch.inference_mode():
             expected = dict(zip(session.about.outputs, graph(batch), strict=True))
         for name, value in expected.items():
-            value = value.numpy()
-            if value.dtype == np.uint8:
-                difference = float((found[name] != value).mean())
-            else:
-                scale = max(float(np.abs(value).max()), 1e-12)
-                difference = float(np.abs(found[name] - value).max()) / scale
+            difference = _difference(found[name], value.numpy())
             worst[name] = max(worst.get(name, 0.0), difference)
         say(f"{' x '.join(map(str, batch.shape))}: largest difference {max(worst.values()):.2g}")
     return worst
+
+
+def _difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """Infinite for other shapes and for what is no number."""
+    if found.shape != expected.shape:
+        return np.inf
+    if expected.dtype == np.uint8:
+        return float((found != expected).mean())
+    scale = max(float(np.abs(expected).max()), 1e-12)
+    return float(np.nan_to_num(np.abs(found - expected).max() / scale, nan=np.inf))
 
 
 def suppression_differences(
