@@ -133,11 +133,19 @@ def test_from_an_image_to_boxes(capsys, tmp_path):
     model = build(str(base))
     meta = dict(dataset_meta=dict(classes=[str(index) for index in range(80)]))
     torch.save(dict(state_dict=model.state_dict(), meta=meta), tmp_path / "w.pth")
+    file = str(tmp_path / "own.pt")
+    tool("export")(
+        config, tmp_path / "w.pth", "--format", "torchscript", "--out", file, "--size", "64", "64"
+    )
+    capsys.readouterr()
+    arguments = [config, "--mode", "predict", "--checkpoint", tmp_path / "w.pth", "--files", file]
     found = rows(
-        capsys, config, "--mode", "predict", "--checkpoint", tmp_path / "w.pth",
-        "--size", "64", "--batch", "2", "--formats", "torchscript",
+        capsys, *arguments, "--size", "64", "--batch", "2", "--formats", "torchscript"
     )  # fmt: skip
-    assert [row["variant"] for row in found] == ["reference", "model", "fused", "torchscript"]
+    variants = ["reference", "model", "fused", "torchscript", file]
+    assert [row["variant"] for row in found] == variants
+    with pytest.raises(InputError, match="own.pt: is for another size than 96 x 96"):
+        rows(capsys, *arguments, "--size", "96")
 
 
 @pytest.mark.parametrize(
@@ -146,6 +154,7 @@ def test_from_an_image_to_boxes(capsys, tmp_path):
         (["mixnet_s", "--formats", "torchscript"], "'mixnet_s' is none"),
         (["a.py", "--formats", "coreml"], "--formats coreml: must be some of onnx, openvino, t"),
         (["a.py", "--mode", "predict"], "--mode predict and --checkpoint go together"),
+        (["a.py", "--files", "b.onnx"], "--files: are for --mode predict"),
         (["a.py", "b.py", "--mode", "predict", "--checkpoint", "c"], "with one config"),
     ],
 )

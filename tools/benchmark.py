@@ -36,6 +36,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         "--formats", nargs="+", default=[], help="of exported files to time too: onnx, openvino …"
     )
     parser.add_argument("--checkpoint", help="weights for --mode predict")
+    parser.add_argument("--files", nargs="+", default=[], help="exported ones, for --mode predict")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="data")
     parser.add_argument("--json", action="store_true", help="rows as JSON on standard output")
     parser.add_argument("--plot", metavar="FILE", help="draw the medians, .png or .svg")
@@ -46,6 +47,8 @@ def parse_args(argv=None) -> argparse.Namespace:
         raise InputError("--mode data goes alone, with one config and without --plot")
     if ("predict" in args.mode) != bool(args.checkpoint) or (args.checkpoint and args.models[1:]):
         raise InputError("--mode predict and --checkpoint go together, with one config")
+    if args.files and "predict" not in args.mode:
+        raise InputError("--files: are for --mode predict")
     args.size = [_size(text) for text in args.size]
     return args
 
@@ -76,7 +79,7 @@ def main(args: argparse.Namespace) -> None:
         check_writable(args.plot)
     settings = Settings(
         args.models, args.mode, args.batch, args.size, args.threads, args.repeats,
-        args.device, args.amp, args.compile, args.formats, args.checkpoint,
+        args.device, args.amp, args.compile, args.formats, args.checkpoint, args.files,
     )  # fmt: skip
     keep_freed_memory()  # as in training; it serves the reference too
     where = machine(settings)

@@ -15,7 +15,7 @@ from mixnet_dense.deploy.export import write
 from mixnet_dense.deploy.formats import FORMATS, need
 from mixnet_dense.deploy.graph import Graph, describe
 from mixnet_dense.deploy.images import of_split, pixels
-from mixnet_dense.deploy.predictor import Predictor, eager
+from mixnet_dense.deploy.predictor import Predictor, eager, load
 from mixnet_dense.deploy.sessions import Session
 from mixnet_dense.engine.setup import load_config
 from mixnet_dense.evaluation.predict import load_model
@@ -52,6 +52,7 @@ def predictors(
     name: str,
     checkpoint: str,
     formats: Sequence[str],
+    files: Sequence[str],
     size: tuple[int, int],
     batch: int,
     threads: int,
@@ -59,7 +60,7 @@ def predictors(
     """From a decoded image of the config's test set to boxes or class numbers.
 
     Eager: the reference, the model as it is, and fused. Then each format, with preprocessing
-    inside and end to end as far as the format can.
+    inside and end to end as far as the format can; then files exported before.
     """
     config = load_config(name)
     pictures = pixels(of_split(config, "test", 1)) * batch
@@ -76,6 +77,13 @@ def predictors(
         session = _session(config, model(), form, size, batch, True, threads)
         predictor = Predictor(session, session.about)
         yield form, lambda predictor=predictor: predictor(pictures)
+    for file in files:
+        predictor = load(file, threads=threads)
+        about = predictor.about
+        own = (about.height, about.width) if about.height else tuple(about.resized or ())
+        if own != size:
+            raise InputError(f"--files {file}: is for another size than {size[0]} x {size[1]}")
+        yield file, lambda predictor=predictor: predictor(pictures)
 
 
 def _session(

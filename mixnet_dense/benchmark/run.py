@@ -33,6 +33,7 @@ class Settings:
             the reference.
         formats: of exported files to time too, in ``'inference'`` and ``'predict'``.
         checkpoint: of the one config that ``'predict'`` is for.
+        files: exported ones, for ``'predict'``.
     """
 
     models: Sequence[str]
@@ -46,6 +47,7 @@ class Settings:
     compiled: bool = False
     formats: Sequence[str] = ()
     checkpoint: str | None = None
+    files: Sequence[str] = ()
 
 
 def measure(settings: Settings) -> Iterator[dict]:
@@ -80,7 +82,7 @@ def _measure(settings: Settings, mode: str, batch: int, size: tuple[int, int]) -
             ratio=times[name, subjects.REFERENCE].median / taken.median,
             images_per_s=1000 * batch / taken.median,
             peak_mib=None
-            if variant in FORMATS  # what they hold is not torch's
+            if variant in FORMATS or variant in settings.files  # what they hold is not torch's
             else peak_memory(functions[name, variant], settings.device) / 2**20,
         )
 
@@ -96,8 +98,9 @@ def _runners(settings: Settings, name: str, mode: str, images: Tensor):
 
         size = tuple(images.shape[-2:])
         yield from exported.predictors(
-            name, settings.checkpoint, settings.formats, size, len(images), settings.threads
-        )
+            name, settings.checkpoint, settings.formats, settings.files, size, len(images),
+            settings.threads,
+        )  # fmt: skip
         return
     for variant, model in subjects.variants(name, mode, settings.device, settings.compiled):
         amp = settings.amp and variant != subjects.REFERENCE

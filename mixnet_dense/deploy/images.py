@@ -49,6 +49,5 @@ def pixels(paths: Sequence[Path]) -> list[np.ndarray]:
 def prepared(images: Sequence[np.ndarray], size: tuple[int, int], about: Description) -> Tensor:
     """Images (H, W, 3), blue first, as a file's input (N, 3, height, width) float32."""
     height, width = size
-    rows = [cv2.resize(image, (width, height)) for image in images]
-    batch = torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2).float().contiguous()
+    batch = torch.from_numpy(cv2.dnn.blobFromImages(list(images), size=(width, height)))
     return batch if about.preprocess else Preprocess(about)(batch)

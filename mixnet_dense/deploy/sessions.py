@@ -61,13 +61,17 @@ class Session:
             )
         images = np.ascontiguousarray(images, np.float32)
         count, size = len(images), self.about.batch or len(images)
+        if count == size:
+            return self._named(images)
         parts = []
         for start in range(0, count, size):
             part = images[start : start + size]
             filled = np.concatenate([part, np.zeros_like(images[: size - len(part)])])
-            found = dict(zip(self.about.outputs, self._call(filled), strict=True))
-            parts.append(_cut(found, len(part), start))
-        return {name: np.concatenate([part[name] for part in parts]) for name in self.about.outputs}
+            parts.append(_cut(self._named(filled), len(part), start))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _named(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        return dict(zip(self.about.outputs, self._call(images), strict=True))
 
 
 def _cut(found: dict, count: int, start: int) -> dict:
