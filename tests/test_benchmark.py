@@ -154,6 +154,7 @@ def test_from_an_image_to_boxes(capsys, tmp_path):
         (["mixnet_s", "--formats", "torchscript"], "'mixnet_s' is none"),
         (["a.py", "--formats", "coreml"], "--formats coreml: must be some of onnx, openvino, t"),
         (["a.py", "--mode", "predict"], "--mode predict and --checkpoint go together"),
+        (["a.py", "--formats", "onnx", "--device", "cuda"], "timed on the CPU only"),
         (["a.py", "--files", "b.onnx"], "--files: are for --mode predict"),
         (["a.py", "b.py", "--mode", "predict", "--checkpoint", "c"], "with one config"),
     ],

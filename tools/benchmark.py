@@ -47,6 +47,8 @@ def parse_args(argv=None) -> argparse.Namespace:
         raise InputError("--mode data goes alone, with one config and without --plot")
     if ("predict" in args.mode) != bool(args.checkpoint) or (args.checkpoint and args.models[1:]):
         raise InputError("--mode predict and --checkpoint go together, with one config")
+    if args.device != "cpu" and (args.formats or "predict" in args.mode):
+        raise InputError("--device: exported files and --mode predict are timed on the CPU only")
     if args.files and "predict" not in args.mode:
         raise InputError("--files: are for --mode predict")
     args.size = [_size(text) for text in args.size]
@@ -74,7 +76,7 @@ def main(args: argparse.Namespace) -> None:
     if args.formats:
         from mixnet_dense.benchmark.exported import check
 
-        check(args.formats, args.models, args.device)
+        check(args.formats, args.models)
     if args.plot:
         check_writable(args.plot)
     settings = Settings(

@@ -196,7 +196,8 @@ def _check(request: Request) -> Format:
         _check_able(request.format, "dynamic", "--dynamic")
     if request.int8:
         _check_able(request.format, "int8", "--int8")
-        need("nncf", "--int8")
+        for package in ("nncf", "onnxruntime"):  # which runs the model to see its ranges
+            need(package, "--int8")
         check_files(request.int8, ("train", "test"))
     return kind
 
