@@ -221,6 +221,9 @@ def test_int8_weights_and_float_suppression(files, tmp_path, capsys):
     assert "QuantizeLinear" not in order[last:]
     found = load(str(out))(images(files)[0])
     assert len(found) == 100 and bool(found.bboxes.isfinite().all())
+    # nothing of the process still refers to the folder that all was measured in
+    tool("test")(config, out, "--work-dir", tmp_path / "again", "--out", tmp_path / "again.json")
+    assert "coco/bbox_mAP" in json.loads((tmp_path / "again.json").read_text())["metrics"]
 
 
 @pytest.mark.parametrize(

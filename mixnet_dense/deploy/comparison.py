@@ -59,6 +59,10 @@ def compare(config: Config, float32: str, int8: str, images: np.ndarray) -> Comp
     """
     paths = (float32, int8)
     folder = str(Path(float32).parent)
+    config = copy.deepcopy(config)
+    # mmengine keeps a visualizer for the whole process: one that writes would go on doing so
+    # into this folder, for other runs and when it is gone.
+    config.visualizer = dict(type="Visualizer", name="comparison")
     found = [evaluate(copy.deepcopy(config), path, folder=folder) for path in paths]
     sessions = {path: Session(path, threads=1) for path in paths}
     calls = {path: functools.partial(session, images) for path, session in sessions.items()}
