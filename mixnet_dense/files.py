@@ -2,7 +2,7 @@
 
 import json
 import math
-import os
+import tempfile
 from pathlib import Path
 
 from mixnet_dense.cli import InputError
@@ -13,9 +13,11 @@ def check_writable(path: str) -> None:
     folder = Path(path).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):  # permissions do not tell of all reasons
+            pass
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-    if not os.access(folder, os.W_OK) or Path(path).is_dir():
+    if Path(path).is_dir():
         raise InputError(f"{path}: cannot be written")
 
 

@@ -40,7 +40,8 @@ def checkpoint(config: str, path) -> str:
             torch.nn.init.uniform_(module.bias, -0.3, 0.3)
     head = model.bbox_head if hasattr(model, "bbox_head") else model.decode_head
     classes = tuple(f"class {index}" for index in range(head.num_classes))
-    meta = dict(dataset_meta=dict(classes=classes))
+    palette = [(index, 0, 255 - index) for index in range(head.num_classes)]
+    meta = dict(dataset_meta=dict(classes=classes, palette=palette))
     torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
     return str(path)
 
@@ -257,6 +258,9 @@ def test_formats_checkpoints_and_packages_are_checked(files, tmp_path, monkeypat
     arguments[1] = files / "segmenter.pth"
     with pytest.raises(InputError, match="is of another model"):
         tool("export")(*arguments, "--format", "torchscript")
+    arguments[3] = "/dev/null/a.pt"
+    with pytest.raises(InputError, match="/dev/null/a.pt: cannot be written"):
+        tool("export")(*arguments, "--format", "torchscript")
     arguments[3] = str(tmp_path / "a.onnx")
     monkeypatch.setattr("mixnet_dense.deploy.formats.find_spec", lambda name: None)
     with pytest.raises(InputError, match="needs onnx, which is not installed: pip install onnx"):
@@ -297,7 +301,8 @@ def test_predictions_are_drawn_from_an_exported_file(files, tmp_path):
     export(files, "detector", tmp_path / "a.pt")
     found = []
     for path in (tmp_path / "a.pt", files / "detector.pth"):
-        tool("predict")(DETECTOR, path, files / "images", "--out", tmp_path / path.stem)
+        out = tmp_path / path.stem
+        tool("predict")(DETECTOR, path, files / "images", "--out", out, "--score", "0")
         rows = json.loads((tmp_path / path.stem / "predictions.json").read_text())
         found.append([row["score"] for row in rows])
     np.testing.assert_allclose(*found, atol=2e-5)

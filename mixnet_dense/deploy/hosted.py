@@ -43,7 +43,7 @@ def attach(model: nn.Module, path: str) -> dict:
         model.encode_decode = lambda images, metas: _logits(session, images)
     meta = dict(classes=tuple(about.classes))
     if about.palette:
-        meta["palette"] = about.palette
+        meta["palette"] = [tuple(colour) for colour in about.palette]  # not lists, for drawing
     return dict(dataset_meta=meta)
 
 
