@@ -68,10 +68,6 @@ def test_fresh_networks(path, form, tmp_path):
     assert max(found.values()) < 1e-3
 
 
-def metric_of(config: str, checkpoint: str, name: str, folder) -> float:
-    return evaluate(load_config(config), checkpoint, folder=str(folder))[name]
-
-
 @pytest.mark.parametrize("name", SAMPLES)
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
 @pytest.mark.parametrize("whole", [False, True], ids=["raw", "end-to-end"])
@@ -84,7 +80,8 @@ def test_trained_models_keep_their_quality(name, form, whole, tmp_path):
     request = Request(form, out, end_to_end=whole, preprocess=whole, **options)
     found = export(load_config(path), f"work_dirs/{name}", request)
     assert max(found.differences.values()) < 1e-3
-    assert metric_of(path, out, metric, tmp_path) == pytest.approx(expected, abs=0.002 * scale)
+    measured = evaluate(load_config(path), out, folder=str(tmp_path))[metric]
+    assert measured == pytest.approx(expected, abs=0.002 * scale)
 
 
 @pytest.mark.parametrize(

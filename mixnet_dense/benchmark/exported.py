@@ -1,5 +1,6 @@
 """Exported files among what is timed."""
 
+import copy
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -28,8 +29,7 @@ def check(formats: Sequence[str], models: Sequence[str]) -> None:
     for form in formats:
         if form not in FORMATS:
             raise InputError(f"--formats {form}: must be some of {', '.join(FORMATS)}")
-        for package in (*FORMATS[form].makes, FORMATS[form].runs):
-            need(package, f"--formats {form}")
+        need(f"--formats {form}", *FORMATS[form].makes, FORMATS[form].runs)
     names = [name for name in models if not name.endswith(".py")]
     if formats and names:
         raise InputError(f"--formats: only configs can be exported, '{names[0]}' is none")
@@ -63,16 +63,14 @@ def predictors(
     config = load_config(name)
     pictures = pixels(of_split(config, "test", 1)) * batch
 
-    def model() -> nn.Module:
-        return load_model(config, checkpoint).cpu()
-
-    options = dict(size=size, batch=batch, preprocess=False, end_to_end=False)
-    about = describe(config, model(), **options)
-    for variant, change in {REFERENCE: reference, "model": nn.Module.eval, "fused": fuse}.items():
-        predictor = Predictor(eager(change(model()), about), about)
+    model = load_model(config, checkpoint).cpu()
+    about = describe(config, model, size=size, batch=batch, preprocess=False, end_to_end=False)
+    eagers = {REFERENCE: reference(copy.deepcopy(model)), "model": model, "fused": fuse(model)}
+    for variant, network in eagers.items():
+        predictor = Predictor(eager(network, about), about)
         yield variant, lambda predictor=predictor: predictor(pictures)
     for form in formats:
-        session = _session(config, model(), form, size, batch, True, threads)
+        session = _session(config, model, form, size, batch, True, threads)
         predictor = Predictor(session, session.about)
         yield form, lambda predictor=predictor: predictor(pictures)
     for file in files:

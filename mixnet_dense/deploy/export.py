@@ -121,10 +121,10 @@ def export(
         made = str(Path(work, f"model{kind.suffix}"))
         comparison = None
         say(f"writing {request.format}")
-        paths, proto = write(graph, about, request.format, sample, made)
-        found = differences(Session(paths[0]), graph, inputs(), say)
-        if len(paths) > 1:
-            found |= suppression_differences(*map(Session, paths), inputs(), say)
+        files, proto = write(graph, about, request.format, sample, made)
+        found = differences(Session(files[0]), graph, inputs(), say)
+        if len(files) > 1:
+            found |= suppression_differences(*map(Session, files), inputs(), say)
         _check_differences(found, request)
         if request.int8:
             made, comparison = _int8(proto, about, size, request, made)
@@ -190,14 +190,12 @@ def _check(request: Request) -> Format:
         raise InputError(f"--out {request.out}: must end in {kind.suffix} for {request.format}")
     if request.batch < 1:
         raise InputError(f"--batch {request.batch}: must be 1 or more")
-    for package in (*kind.makes, kind.runs):
-        need(package, f"--format {request.format}")
+    need(f"--format {request.format}", *kind.makes, kind.runs)
     if request.dynamic:
         _check_able(request.format, "dynamic", "--dynamic")
     if request.int8:
         _check_able(request.format, "int8", "--int8")
-        for package in ("nncf", "onnxruntime"):  # which runs the model to see its ranges
-            need(package, "--int8")
+        need("--int8", "nncf", "onnxruntime")  # which runs the model to see its ranges
         check_files(request.int8, ("train", "test"))
     return kind
 

@@ -49,7 +49,10 @@ def format_of(path: str) -> str | None:
     return next((name for name, kind in FORMATS.items() if path.endswith(kind.suffix)), None)
 
 
-def need(package: str, what: str) -> None:
-    """Raise InputError if a package is not installed."""
-    if find_spec(package) is None:
-        raise InputError(f"{what}: needs {package}, which is not installed: pip install {package}")
+def need(what: str, *packages: str) -> None:
+    """Raise InputError for the first package that is not installed."""
+    for package in packages:
+        if find_spec(package) is None:
+            raise InputError(
+                f"{what}: needs {package}, which is not installed: pip install {package}"
+            )

@@ -36,7 +36,7 @@ class Session:
         for file in FORMATS[self.format].files(path):
             if not file.is_file():
                 raise InputError(f"'{file}': no such file")
-        need(FORMATS[self.format].runs, f"'{path}'")
+        need(f"'{path}'", FORMATS[self.format].runs)
         try:
             self._call, text = _OPEN[self.format](path, threads)
         except Exception as error:  # every backend has its own kinds
@@ -123,7 +123,7 @@ def _open_openvino(path: str, threads: int | None) -> tuple[Call, str | None]:
 
     def call(images):
         found = request.infer([images])
-        return [np.array(found[output]) for output in compiled.outputs]
+        return [found[output] for output in compiled.outputs]  # copies already
 
     return call, model.get_rt_info(KEY).value if model.has_rt_info(KEY) else None
 
