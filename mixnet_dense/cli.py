@@ -5,20 +5,23 @@ import os
 import sys
 from collections.abc import Callable
 
+from mixnet_dense.checkpoints import trust_checkpoints
+from mixnet_dense.errors import InputError
 
-class InputError(ValueError):
-    """Something the user gave is wrong; the message is one line that names it.
-
-    The message says what was found and what is allowed. Tools print it without
-    a traceback and exit with 2.
-    """
+_debug = False
 
 
 def run(main: Callable[[], object]) -> None:
-    """Run a tool's ``main``; on `InputError` print one line and exit with 2."""
+    """Run a tool's ``main``; on `InputError` print one line and exit with 2.
+
+    Any other exception is a fault of a program and keeps its traceback; ``--debug`` shows
+    the traceback of bad input too.
+    """
     try:
         main()
     except InputError as error:
+        if _debug:
+            raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -32,6 +35,11 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="change the config"
     )
+    add_trust_argument(parser)
+
+
+def add_trust_argument(parser: argparse.ArgumentParser) -> None:
+    """The argument of every tool that loads checkpoints."""
     parser.add_argument(
         "--trust-checkpoint", action="store_true", help="load checkpoints that can run code"
     )
@@ -46,11 +54,12 @@ def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
 
 def parse(parser: argparse.ArgumentParser, argv=None) -> argparse.Namespace:
     """Parse, and apply what acts on the whole process."""
+    global _debug
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of bad input too")
     args = parser.parse_args(argv)
+    _debug = args.debug
     if "local_rank" in args:
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     if getattr(args, "trust_checkpoint", False):
-        from mixnet_dense.compat import trust_checkpoints
-
         trust_checkpoints()
     return args

@@ -5,7 +5,7 @@ import math
 import tempfile
 from pathlib import Path
 
-from mixnet_dense.cli import InputError
+from mixnet_dense.errors import InputError
 
 
 def check_writable(path: str) -> None:

@@ -1,42 +1,38 @@
 """Registries of this package: children of mmengine's, scope ``mixnet_dense``.
 
 mmengine imports exactly ``{scope}.registry`` when a config names
-``type='mixnet_dense.X'``; the modules that register X are imported on first use.
-Detection is left out where mmdet is not installed and segmentation where mmseg is not,
-so that neither task needs the other's host.
+``type='mixnet_dense.X'``, and then the modules below, which register X. Detection is left
+out where mmdet is not installed and segmentation where mmseg is not, so that neither task
+needs the other's host.
 """
 
 from importlib.util import find_spec
 
 from mmengine import registry as root
 
-from mixnet_dense import compat
-
-compat.guard_checkpoint_loading()
-compat.register_weight_sources()
-
 _SCOPE = "mixnet_dense"
 _DETECTION = ["mixnet_dense.det"] if find_spec("mmdet") else []
 _SEGMENTATION = ["mixnet_dense.seg"] if find_spec("mmseg") else []
+_ENGINE = ["mixnet_dense.engine"]
 
-MODELS = root.Registry(
+
+def _child(name: str, parent: root.Registry, locations: list[str]) -> root.Registry:
+    return root.Registry(name, parent=parent, scope=_SCOPE, locations=locations)
+
+
+MODELS = _child(
     "model",
-    parent=root.MODELS,
-    scope=_SCOPE,
-    locations=["mixnet_dense.backbones.networks", *_DETECTION, *_SEGMENTATION],
+    root.MODELS,
+    [
+        "mixnet_dense.backbones.registration",
+        "mixnet_dense.weights.registration",
+        *_DETECTION,
+        *_SEGMENTATION,
+    ],
 )
-TASK_UTILS = root.Registry("task util", parent=root.TASK_UTILS, scope=_SCOPE, locations=_DETECTION)
-HOOKS = root.Registry("hook", parent=root.HOOKS, scope=_SCOPE, locations=["mixnet_dense.engine"])
-OPTIM_WRAPPERS = root.Registry(
-    "optim wrapper",
-    parent=root.OPTIM_WRAPPERS,
-    scope=_SCOPE,
-    locations=["mixnet_dense.engine"],
-)
-DATASETS = root.Registry(
-    "dataset", parent=root.DATASETS, scope=_SCOPE, locations=[*_DETECTION, *_SEGMENTATION]
-)
-METRICS = root.Registry(
-    "metric", parent=root.METRICS, scope=_SCOPE, locations=[*_DETECTION, *_SEGMENTATION]
-)
-TRANSFORMS = root.Registry("transform", parent=root.TRANSFORMS, scope=_SCOPE, locations=_DETECTION)
+TASK_UTILS = _child("task util", root.TASK_UTILS, _DETECTION)
+HOOKS = _child("hook", root.HOOKS, _ENGINE)
+OPTIM_WRAPPERS = _child("optim wrapper", root.OPTIM_WRAPPERS, _ENGINE)
+DATASETS = _child("dataset", root.DATASETS, [*_DETECTION, *_SEGMENTATION])
+METRICS = _child("metric", root.METRICS, [*_DETECTION, *_SEGMENTATION])
+TRANSFORMS = _child("transform", root.TRANSFORMS, _DETECTION)

@@ -15,7 +15,7 @@ from running import tool
 from mixnet_dense.benchmark.run import table
 from mixnet_dense.benchmark.subjects import build, reference
 from mixnet_dense.benchmark.timing import Times, interleave, peak_memory, summary
-from mixnet_dense.cli import InputError
+from mixnet_dense.errors import InputError
 
 
 def rows(capsys, *arguments):

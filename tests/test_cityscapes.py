@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from running import ROOT, one_error_line, shell
 
-from mixnet_dense.cli import InputError
 from mixnet_dense.data import cityscapes
 from mixnet_dense.data.sample import SampleRequest, build_sample
 from mixnet_dense.data.sample_cityscapes import LABEL_CLASSES, LABEL_IDS
+from mixnet_dense.errors import InputError
 from mixnet_dense.seg import CityscapesDataset, IoUMetric
 
 PREPARE = ROOT / "tools" / "prepare_data.py"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mixnet_dense.cli import InputError
 from mixnet_dense.det import CocoDataset, CocoMetric
+from mixnet_dense.errors import InputError
 
 # Two images; the file lists dog before cat and has no bird.
 CATEGORIES = [dict(id=7, name="dog"), dict(id=3, name="cat")]

@@ -11,7 +11,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 import mixnet_dense.registry  # noqa: F401  guards checkpoint loading
 from mixnet_dense import compat
-from mixnet_dense.cli import InputError
+from mixnet_dense.errors import InputError
 
 # Two boxes of 10 x 10 that share 10 x 8: IoU 80 / 120 = 2 / 3; the third lies apart.
 BOXES = torch.tensor([[0.0, 0, 10, 10], [0, 2, 10, 12], [20, 20, 30, 30]])
@@ -97,7 +97,7 @@ def test_package_imports_without_the_hosts(tmp_path):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('imported')")
     code = (
         "import sys, mixnet_dense; from mixnet_dense.backbones import MixNet; "
-        "from mixnet_dense.deploy import fuse, load; "
+        "from mixnet_dense.export import fuse, load; "
         "assert 'mmdet' not in sys.modules and 'mmseg' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(tmp_path)})

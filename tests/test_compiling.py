@@ -12,8 +12,8 @@ from mmengine.registry import init_default_scope
 
 from mixnet_dense.backbones import build_classifier
 from mixnet_dense.benchmark.subjects import annotations
-from mixnet_dense.deploy import fuse
 from mixnet_dense.engine.compiling import compile_backbone
+from mixnet_dense.export import fuse
 from mixnet_dense.registry import MODELS
 
 NETWORKS = (

@@ -11,10 +11,11 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mixnet_dense import cost_report, paper_tables
 from mixnet_dense.backbones import MnasNet, MobileNetV1, MobileNetV2, MobileNetV3, build_classifier
-from mixnet_dense.cli import InputError
 from mixnet_dense.complexity import analyse, measure
+from mixnet_dense.costs import paper_tables
+from mixnet_dense.costs import report as cost_report
+from mixnet_dense.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 # Counted independently from the papers' tables, by formulas over the layers.

@@ -14,8 +14,8 @@ from mmengine.registry import init_default_scope
 from running import ROOT, one_error_line, shell, tool
 
 from mixnet_dense.backbones import MixNet, MobileNetV2
-from mixnet_dense.cli import InputError
 from mixnet_dense.engine.pretrained import warn_pretrained
+from mixnet_dense.errors import InputError
 from mixnet_dense.registry import MODELS
 from mixnet_dense.weights import catalogue, convert, files, hub, revert
 from mixnet_dense.weights.convert import plan

@@ -13,8 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mixnet_dense.backbones import build_classifier
 from mixnet_dense.backbones.classifier import NAMES
-from mixnet_dense.deploy import fuse
-from mixnet_dense.deploy.fuse import FusedConv2d
+from mixnet_dense.export import fuse
+from mixnet_dense.export.fuse import FusedConv2d
 from mixnet_dense.registry import MODELS
 
 

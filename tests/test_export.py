@@ -16,10 +16,10 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from running import tool
 
-from mixnet_dense.cli import InputError
-from mixnet_dense.deploy import load
-from mixnet_dense.deploy.formats import FORMATS, format_of
-from mixnet_dense.deploy.sessions import Session
+from mixnet_dense.errors import InputError
+from mixnet_dense.export import load
+from mixnet_dense.export.formats import FORMATS, format_of
+from mixnet_dense.export.sessions import Session
 from mixnet_dense.registry import MODELS
 
 runtimes = pytest.mark.export
@@ -158,7 +158,7 @@ def test_metadata_is_in_the_file(files, tmp_path):
 @pytest.mark.parametrize("factor", [1.1, float("nan")])
 def test_a_difference_leaves_no_file(files, tmp_path, monkeypatch, factor):
     """One weight of the graph changed behind the file's back."""
-    from mixnet_dense.deploy.writers import WRITE
+    from mixnet_dense.export.writers import WRITE
 
     def spoilt(graph, about, sample, path):
         other = copy.deepcopy(graph)
@@ -259,7 +259,7 @@ def test_formats_checkpoints_and_packages_are_checked(files, tmp_path, monkeypat
     with pytest.raises(InputError, match="/dev/null/a.pt: cannot be written"):
         tool("export")(*arguments, "--format", "torchscript")
     arguments[3] = str(tmp_path / "a.onnx")
-    monkeypatch.setattr("mixnet_dense.deploy.formats.find_spec", lambda name: None)
+    monkeypatch.setattr("mixnet_dense.export.formats.find_spec", lambda name: None)
     with pytest.raises(InputError, match="needs onnx, which is not installed: pip install onnx"):
         tool("export")(*arguments, "--format", "onnx")
     with pytest.raises(InputError, match="a.onnx': no such file"):

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from mixnet_dense.cli import InputError
 from mixnet_dense.data import (
     sample,
     sample_coco,
@@ -23,6 +22,7 @@ from mixnet_dense.data import (
     sample_writer,
 )
 from mixnet_dense.data.sample import SampleRequest, build_sample
+from mixnet_dense.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TINY = {"train": 3, "val": 2}

@@ -183,14 +183,14 @@ def test_segmentation_needs_no_mmdet_and_detection_no_mmseg(tmp_path):
 import sys
 sys.modules["{other}"] = None
 from mmengine.registry import init_default_scope
-from mixnet_dense.engine.setup import load_config
+from mixnet_dense.engine.config import load_config
 from mixnet_dense.registry import DATASETS, METRICS, MODELS
 config = load_config("{config}")
 init_default_scope(config.default_scope)
 MODELS.build(config.model)
 METRICS.build(config.val_evaluator | dict({metric}))
 assert DATASETS.get(config.val_dataloader.dataset.type)
-import mixnet_dense.evaluation.{drawer}, mixnet_dense.engine.train, mixnet_dense.evaluation.run
+import mixnet_dense.evaluation.{drawer}, mixnet_dense.engine.train, mixnet_dense.engine.evaluate
 """
     configs = Path(__file__).parents[1] / "configs"
     for other, config, metric, drawer in (

@@ -13,14 +13,14 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 
-from mixnet_dense.deploy.export import Request, export, write
-from mixnet_dense.deploy.formats import FORMATS
-from mixnet_dense.deploy.graph import Graph, describe
-from mixnet_dense.deploy.images import of_split, pixels, prepared
-from mixnet_dense.deploy.sessions import Session
-from mixnet_dense.deploy.verification import batches, differences
-from mixnet_dense.engine.setup import load_config
-from mixnet_dense.evaluation.run import evaluate
+from mixnet_dense.engine.config import load_config
+from mixnet_dense.engine.evaluate import evaluate
+from mixnet_dense.export.formats import FORMATS
+from mixnet_dense.export.graph import Graph, describe
+from mixnet_dense.export.inputs import of_split, pixels, prepared
+from mixnet_dense.export.run import Request, export, write
+from mixnet_dense.export.sessions import Session
+from mixnet_dense.export.verification import batches, differences
 from mixnet_dense.registry import MODELS
 
 pytestmark = pytest.mark.shipped

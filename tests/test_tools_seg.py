@@ -13,10 +13,10 @@ from mmseg.datasets import CityscapesDataset
 from PIL import Image
 from running import ROOT, one_error_line, shell, tool
 
-from mixnet_dense.cli import InputError
 from mixnet_dense.data import cityscapes
 from mixnet_dense.data.sample import SampleRequest, build_sample
-from mixnet_dense.evaluation import masks
+from mixnet_dense.engine import draw_masks as masks
+from mixnet_dense.errors import InputError
 
 CONFIG = f'''
 _base_ = "{ROOT}/configs/lraspp_mobilenetv3_small_sample.py"
@@ -73,7 +73,7 @@ def test_evaluation_has_every_classs_iou(folder, tmp_path, flags):
 
 
 def test_flags_change_what_is_tested(folder):
-    from mixnet_dense.evaluation import variants
+    from mixnet_dense.engine import variants
 
     config = Config.fromfile(folder / "tiny.py")
     assert variants.with_windows(config).model.test_cfg.mode == "slide"

@@ -15,7 +15,7 @@ from mixnet_dense.backbones import (
     build_classifier,
     networks,
 )
-from mixnet_dense.cli import InputError
+from mixnet_dense.errors import InputError
 from mixnet_dense.registry import MODELS
 from mixnet_dense.weights import catalogue, convert, revert
 from mixnet_dense.weights.assume import mismatches

@@ -5,7 +5,8 @@ import contextlib
 import json
 import sys
 
-from mixnet_dense.cli import InputError, parse, run
+from mixnet_dense.cli import parse, run
+from mixnet_dense.errors import InputError
 
 MODES = ("inference", "train", "loss", "predict", "data")
 
@@ -67,8 +68,8 @@ def main(args: argparse.Namespace) -> None:
 
     from mixnet_dense.benchmark import data
     from mixnet_dense.benchmark.run import Settings, machine, measure, plot, table
+    from mixnet_dense.engine.config import load_config
     from mixnet_dense.engine.memory import keep_freed_memory
-    from mixnet_dense.engine.setup import load_config
     from mixnet_dense.files import check_writable
 
     if args.device == "cuda" and not torch.cuda.is_available():

@@ -2,7 +2,8 @@
 
 import argparse
 
-from mixnet_dense.cli import InputError, parse, run
+from mixnet_dense.cli import parse, run
+from mixnet_dense.errors import InputError
 
 CONFIG = "configs/lraspp_mobilenetv3_small_sample.py"
 
@@ -27,8 +28,8 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    from mixnet_dense.engine.setup import check_files, load_config
-    from mixnet_dense.evaluation.compare import compare, table, with_size
+    from mixnet_dense.engine.config import check_files, load_config
+    from mixnet_dense.engine.mmseg_comparison import compare, table, with_size
     from mixnet_dense.files import check_writable, write_json
 
     if args.out:

@@ -5,7 +5,8 @@ import contextlib
 import json
 import sys
 
-from mixnet_dense.cli import InputError, parse, run
+from mixnet_dense.cli import parse, run
+from mixnet_dense.errors import InputError
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -38,7 +39,7 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     with contextlib.redirect_stdout(sys.stderr):  # the hosts print while they are imported
-        from mixnet_dense import cost_report
+        from mixnet_dense.costs import report as cost_report
 
         if args.paper_tables:
             rows = cost_report.paper_rows()

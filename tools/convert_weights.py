@@ -2,7 +2,8 @@
 
 import argparse
 
-from mixnet_dense.cli import InputError, parse, run
+from mixnet_dense.cli import parse, run
+from mixnet_dense.errors import InputError
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -28,7 +29,8 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    from mixnet_dense.weights import catalogue, files, hub
+    from mixnet_dense import checkpoints as files
+    from mixnet_dense.weights import catalogue, hub
     from mixnet_dense.weights.convert import plan, revert
 
     files.check_suffix(args.dst)

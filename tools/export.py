@@ -2,7 +2,8 @@
 
 import argparse
 
-from mixnet_dense.cli import InputError, add_config_arguments, parse, run
+from mixnet_dense.cli import add_config_arguments, parse, run
+from mixnet_dense.errors import InputError
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -43,8 +44,8 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    from mixnet_dense.deploy.export import Request, export
-    from mixnet_dense.engine.setup import load_config
+    from mixnet_dense.engine.config import load_config
+    from mixnet_dense.export.run import Request, export
 
     request = Request(
         args.format,

@@ -2,7 +2,8 @@
 
 import argparse
 
-from mixnet_dense.cli import InputError, add_config_arguments, parse, run
+from mixnet_dense.cli import add_config_arguments, parse, run
+from mixnet_dense.errors import InputError
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -19,9 +20,9 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    from mixnet_dense.engine.setup import load_config
-    from mixnet_dense.evaluation.images import find_images
-    from mixnet_dense.evaluation.predict import predict
+    from mixnet_dense.engine.config import load_config
+    from mixnet_dense.engine.images import find_images
+    from mixnet_dense.engine.predict import predict
 
     config = load_config(args.config, args.cfg_options)
     predict(config, args.checkpoint, find_images(args.images), args.out, args.score)

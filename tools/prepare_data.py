@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mixnet_dense.cli import run
+from mixnet_dense.cli import parse, run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -36,7 +36,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "root", type=Path, nargs="?", default=Path("data/cityscapes"),
         help="folder of leftImg8bit/ and gtFine/ (data/cityscapes)",
     )  # fmt: skip
-    return parser.parse_args(argv)
+    return parse(parser, argv)
 
 
 def prepare_sample(args: argparse.Namespace) -> None:
@@ -55,7 +55,7 @@ def prepare_sample(args: argparse.Namespace) -> None:
 
 def prepare_cityscapes(args: argparse.Namespace) -> None:
     """Write the training ids and say how many."""
-    from mixnet_dense.data.cityscapes import prepare
+    from mixnet_dense.seg.prepare import prepare
 
     for split, counts in prepare(args.root).items():
         print(f"{split}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))

@@ -2,7 +2,8 @@
 
 import argparse
 
-from mixnet_dense.cli import InputError, add_config_arguments, add_runner_arguments, parse, run
+from mixnet_dense.cli import add_config_arguments, add_runner_arguments, parse, run
+from mixnet_dense.errors import InputError
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -29,9 +30,9 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    from mixnet_dense.engine.setup import load_config
-    from mixnet_dense.evaluation import variants
-    from mixnet_dense.evaluation.run import evaluate
+    from mixnet_dense.engine import variants
+    from mixnet_dense.engine.config import load_config
+    from mixnet_dense.engine.evaluate import evaluate
 
     config = load_config(args.config, args.cfg_options)
     if args.slide:

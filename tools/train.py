@@ -22,7 +22,7 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    from mixnet_dense.engine.setup import load_config
+    from mixnet_dense.engine.config import load_config
     from mixnet_dense.engine.train import train
 
     config = load_config(args.config, args.cfg_options)

@@ -15,7 +15,7 @@ _PLACES = {
     "MobileNetV3": "networks",
     "Tap": "backbone",
     "build_classifier": "classifier",
-    "set_form": "forms",
+    "set_algorithm": "algorithms",
 }
 __all__ = list(_PLACES)
 

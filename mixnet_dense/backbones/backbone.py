@@ -4,13 +4,21 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch.utils.checkpoint
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mixnet_dense.backbones import arch
+from mixnet_dense.backbones.algorithms import stem_weight
+from mixnet_dense.backbones.arch import (
+    Network,
+    halve_tail,
+    halve_tail_for_segmentation,
+    last_at_stride,
+    scale,
+    squeeze_channels,
+    with_act,
+    with_kernels,
+)
 from mixnet_dense.backbones.blocks import ConvNormAct, InvertedResidual, pointwise
-from mixnet_dense.backbones.forms import stem_weight
 from mixnet_dense.backbones.mixconv import PADDINGS, pad_same
 
 STRIDES = (32, 16, 8)
@@ -37,7 +45,7 @@ class Place(NamedTuple):
 class Stem(nn.Conv2d):
     """The 3x3 stride-2 convolution (N, 3, H, W) -> (N, C, ceil(H / 2), ceil(W / 2)).
 
-    Its output's layout is that of all maps behind it; see `forms.stem_weight`.
+    All later maps take the memory layout of its output; see `algorithms.stem_weight`.
     """
 
     def __init__(self, channels: int, padding: str, channels_last: bool | None):
@@ -49,12 +57,12 @@ class Stem(nn.Conv2d):
         return self._conv_forward(pad_same(x, 3, 2) if self.same else x, weight, None)
 
 
-class MobileBackbone(BaseModule):
+class MobileBackbone(nn.Module):
     """A mobile backbone built from a table of `mixnet_dense.backbones.tables`.
 
     Takes (N, 3, H, W), any H and W from 1 up, and returns a tuple of feature maps in
-    the order of ``out_taps``; a map at stride s is ceil(H / s) x ceil(W / s). What lies
-    behind the deepest tap is not built.
+    the order of ``out_taps``; a map at stride s is ceil(H / s) x ceil(W / s). What comes
+    after the deepest tap is not built.
 
     Taps: ``c2 c3 c4 c5`` are the outputs of the last block at strides 4, 8, 16, 32;
     ``c4_expansion`` is the expansion output of the first stride-32 block (SSDLite's C4);
@@ -64,11 +72,11 @@ class MobileBackbone(BaseModule):
     outputs of single rows of the table. `taps` maps each name to its `Tap`.
 
     Args:
-        network: the table.
+        arch: name of a table of the family, by default its first, or a table itself.
         width: width multiplier, applied with the network's own rounding rule.
         fixed_stem: leave the first convolution out of it (timm's narrow MobileNetV3).
         out_taps: names of the maps to return.
-        output_stride: 32, 16 or 8; below 32 the strided blocks behind it run at stride
+        output_stride: 32, 16 or 8; below 32 the later strided blocks run at stride
             1 and later depthwise convolutions are dilated (MobileNetV3 section 6.4).
         dilate_strided: dilate the block that lost its stride too, as torchvision does.
         reduced_tail: None; ``'detection'``, what follows C4 is halved (MobileNetV3 table
@@ -86,16 +94,18 @@ class MobileBackbone(BaseModule):
         with_cp: recompute block activations in the backward pass to save memory.
         channels_last: run in the channels-last memory layout; None does so on a CPU, where
             it was measured to be faster. Values stay the same but for rounding.
-        init_cfg: as in mmengine; by default He initialisation by fan-in, which for a
-            depthwise kernel counts its own taps only.
+        init_cfg: as in mmengine, such as ``dict(type='Pretrained', checkpoint=...)``; it acts
+            on top of the initialisation that `init_weights` has without it.
 
     Raises:
         ValueError: a wrong argument; the message lists what is allowed.
     """
 
+    tables: Mapping[str, Network] = {}
+
     def __init__(
         self,
-        network: arch.Network,
+        arch: str | Network | None = None,
         *,
         width: float = 1.0,
         fixed_stem: bool = False,
@@ -115,16 +125,16 @@ class MobileBackbone(BaseModule):
         channels_last: bool | None = None,
         init_cfg=None,
     ):
-        super().__init__(init_cfg or _DEFAULT_INIT)
+        super().__init__()
         check("output_stride", output_stride, STRIDES)
         check("reduced_tail", reduced_tail, TAILS)
         check("padding", padding, PADDINGS)
         check("frozen_stages", frozen_stages, range(-1, 6))
-        network = _vary(network, reduced_tail, kernel_sizes, act)
-        network = arch.scale(network, width, fixed_stem)
+        network = _vary(self._table(arch), reduced_tail, kernel_sizes, act)
+        network = scale(network, width, fixed_stem)
         layout = _lay_out(network, output_stride, dilate_strided)
         places = _places(network)
-        self.network = network
+        self.network, self.width, self.init_cfg = network, width, init_cfg
         self.taps = _taps(network, layout, places)
         for name in out_taps:
             check("out_taps", name, tuple(self.taps))
@@ -139,7 +149,7 @@ class MobileBackbone(BaseModule):
         self.blocks = nn.ModuleList(
             InvertedResidual(
                 block,
-                squeezed=arch.squeeze_channels(network, block),
+                squeezed=squeeze_channels(network, block),
                 squeeze_act=network.squeeze_act or block.act,
                 gate=network.gate,
                 norm_cfg=norm_cfg,
@@ -158,8 +168,15 @@ class MobileBackbone(BaseModule):
             )
         self._freeze()
 
+    def _table(self, arch: str | Network | None) -> Network:
+        if isinstance(arch, Network):
+            return arch
+        arch = next(iter(self.tables), None) if arch is None else arch
+        check("arch", arch, tuple(self.tables))
+        return self.tables[arch]
+
     def _stop(self, index: int) -> str | None:
-        """The child behind which the deepest block need not be built."""
+        """The last child of the deepest block that a tap needs, None for all of them."""
         children = [place.child for place in self._wanted.values() if place.block == index]
         if "out" in children:
             return None
@@ -180,6 +197,21 @@ class MobileBackbone(BaseModule):
                 found[name] = outputs[self._wanted[name].child]
         return tuple(found[name] for name in self.out_taps)
 
+    def init_weights(self) -> None:
+        """He initialisation by fan-in, then ``init_cfg``.
+
+        The fan-in of a depthwise kernel is its own size. A checkpoint that fits in part
+        leaves the rest as initialised here.
+        """
+        self.apply(_initialise)
+        if self.init_cfg:
+            from mmengine.model import initialize
+
+            from mixnet_dense.registry import MODELS
+
+            MODELS.import_from_location()  # which makes timm:// and tv:// known
+            initialize(self, self.init_cfg)
+
     def _chain(self) -> list[nn.Module]:
         return [*self.blocks, self.last] if hasattr(self, "last") else list(self.blocks)
 
@@ -195,7 +227,7 @@ class MobileBackbone(BaseModule):
             return [self]
         if self.frozen_stages == 0:
             return [self.stem]
-        end = arch.last_at_stride(self.network, 2 ** (self.frozen_stages + 1)) + 1
+        end = last_at_stride(self.network, 2 ** (self.frozen_stages + 1)) + 1
         return [self.stem, *self.blocks[:end]]
 
     def _freeze(self) -> None:
@@ -215,10 +247,14 @@ class MobileBackbone(BaseModule):
         return self
 
 
-_DEFAULT_INIT = [
-    dict(type="Kaiming", layer="Conv2d", mode="fan_in", distribution="normal"),
-    dict(type="Constant", val=1, layer=["BatchNorm2d", "GroupNorm"]),
-]
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, (_BatchNorm, nn.GroupNorm)) and module.affine:
+        nn.init.ones_(module.weight)
+        nn.init.zeros_(module.bias)
 
 
 def check(name: str, value, allowed) -> None:
@@ -227,20 +263,18 @@ def check(name: str, value, allowed) -> None:
         raise ValueError(f"{name}={value!r}: must be one of {', '.join(map(repr, allowed))}")
 
 
-def _vary(network, reduced_tail, kernel_sizes, act) -> arch.Network:
+def _vary(network, reduced_tail, kernel_sizes, act) -> Network:
     """The table with tail, kernels and activations changed."""
     if reduced_tail == "detection":
-        network = arch.halve_tail(network)
+        network = halve_tail(network)
     elif reduced_tail == "segmentation":
-        network = arch.halve_tail_for_segmentation(network)
+        network = halve_tail_for_segmentation(network)
     if kernel_sizes is not None:
-        network = arch.with_kernels(network, kernel_sizes)
-    return network if act is None else arch.with_act(network, act)
+        network = with_kernels(network, kernel_sizes)
+    return network if act is None else with_act(network, act)
 
 
-def _lay_out(
-    network: arch.Network, output_stride: int, dilate_strided: bool
-) -> list[tuple[int, int]]:
+def _lay_out(network: Network, output_stride: int, dilate_strided: bool) -> list[tuple[int, int]]:
     """Stride and dilation that each block's depthwise convolution really has."""
     layout = []
     reached, dilation = 2, 1
@@ -254,8 +288,8 @@ def _lay_out(
     return layout
 
 
-def _places(network: arch.Network) -> dict[str, Place]:
-    ends = {name: arch.last_at_stride(network, 2 ** int(name[1])) for name in ("c2", "c3", "c4")}
+def _places(network: Network) -> dict[str, Place]:
+    ends = {name: last_at_stride(network, 2 ** int(name[1])) for name in ("c2", "c3", "c4")}
     places = {name: Place(end, "out") for name, end in ends.items()}
     places["c5"] = Place(len(network.blocks) - 1, "out")
     expands = network.blocks[ends["c4"] + 1].expands
@@ -267,7 +301,7 @@ def _places(network: arch.Network) -> dict[str, Place]:
     return places
 
 
-def _taps(network: arch.Network, layout, places: dict[str, Place]) -> dict[str, Tap]:
+def _taps(network: Network, layout, places: dict[str, Place]) -> dict[str, Tap]:
     reached = [2]
     for stride, _ in [*layout, (1, 1)]:
         reached.append(reached[-1] * stride)

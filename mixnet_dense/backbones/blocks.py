@@ -9,17 +9,17 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 
+from mixnet_dense.backbones.algorithms import choose_pointwise, in_layout_of
 from mixnet_dense.backbones.arch import Block
-from mixnet_dense.backbones.forms import dense_parts, pointwise_form
 from mixnet_dense.backbones.mixconv import MixConv2d
-from mixnet_dense.native import norm_act, norm_act_handles
-from mixnet_dense.registry import MODELS
 
 _ALIASES = {"HSwish": "Hardswish", "HSigmoid": "Hardsigmoid", "Swish": "SiLU"}
 _IN_PLACE = ("ReLU", "ReLU6", "Hardswish", "SiLU", "Mish")
+
+
+_OWN_NORM = "mixnet_dense.BatchNorm2d"
 
 
 def build_act(name: str) -> nn.Module:
@@ -36,7 +36,6 @@ def build_act(name: str) -> nn.Module:
     return kind(inplace=True) if name in _IN_PLACE else kind()
 
 
-@MODELS.register_module()
 class BatchNorm2d(nn.BatchNorm2d):
     """Batch norm that also trains on one value per channel.
 
@@ -62,8 +61,24 @@ def own_norm(norm_cfg: Mapping) -> dict:
     if norm_cfg is None:
         raise ValueError("norm_cfg=None: must be a norm layer such as dict(type='BN')")
     if norm_cfg.get("type") in ("BN", "BN2d"):
-        return {**norm_cfg, "type": "mixnet_dense.BatchNorm2d"}
+        return {**norm_cfg, "type": _OWN_NORM}
     return dict(norm_cfg)
+
+
+def build_norm(norm_cfg: Mapping, channels: int) -> nn.Module:
+    """A norm layer as mmcv builds it; batch norm is `BatchNorm2d` and needs no mmcv.
+
+    Raises:
+        ValueError: no ``norm_cfg``.
+    """
+    norm_cfg = own_norm(norm_cfg)
+    if norm_cfg["type"] != _OWN_NORM:
+        from mmcv.cnn import build_norm_layer
+
+        return build_norm_layer(norm_cfg, channels)[1]
+    options = {name: value for name, value in norm_cfg.items() if name != "type"}
+    trained = options.pop("requires_grad", True)
+    return BatchNorm2d(channels, **options).requires_grad_(trained)
 
 
 class ConvNormAct(nn.Module):
@@ -79,32 +94,31 @@ class ConvNormAct(nn.Module):
     def __init__(self, conv: nn.Module, channels: int, norm_cfg: Mapping, act: str | None):
         super().__init__()
         self.conv = conv
-        self.bn = build_norm_layer(own_norm(norm_cfg), channels)[1]
+        self.bn = build_norm(norm_cfg, channels)
         self.act = build_act(act) if act else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
-        if norm_act_handles(x, self.bn, self.act):
-            return norm_act(x, self.bn, self.act)
-        return self.act(self.bn(x))
+        return self.act(self.bn(self.conv(x)))
 
 
 class PointwiseConv2d(nn.Conv2d):
-    """A bias-free 1x1 convolution, whose groups may run one after the other; see `forms`."""
+    """A bias-free 1x1 convolution, whose groups may run one after the other; see `algorithms`."""
 
     def __init__(self, in_channels: int, out_channels: int, groups: int):
         super().__init__(in_channels, out_channels, 1, groups=groups, bias=False)
-        self.form: str | None = None
+        self.algorithm: str | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        form = None if self.form == "native" else self.form
-        form = "merged" if self.groups == 1 else form or pointwise_form(x)
-        if form == "merged":
+        algorithm = self.algorithm or choose_pointwise(x)
+        if self.groups == 1 or algorithm == "merged":
             return super().forward(x)
-        channels = [self.in_channels // self.groups] * self.groups
-        parts = dense_parts(x, channels) if form == "contiguous" else x.split(channels, 1)
+        parts = x.chunk(self.groups, 1)
+        if algorithm == "contiguous":
+            parts = [in_layout_of(x, part) for part in parts]
         weights = self.weight.chunk(self.groups)
-        return torch.cat([F.conv2d(*pair) for pair in zip(parts, weights, strict=True)], 1)
+        biases = [None] * self.groups if self.bias is None else self.bias.chunk(self.groups)
+        grouped = zip(parts, weights, biases, strict=True)
+        return torch.cat([F.conv2d(*group) for group in grouped], 1)
 
 
 def pointwise(

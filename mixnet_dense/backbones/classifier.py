@@ -22,7 +22,7 @@ NAMES = tuple(_BACKBONES)
 class Classifier(nn.Module):
     """Backbone, pooling and classifier: (N, 3, H, W) -> (N, num_classes).
 
-    MobileNetV3 has one more 1x1 convolution behind the pooling, with bias and hard-swish.
+    MobileNetV3 has one more 1x1 convolution after the pooling, with bias and hard-swish.
     """
 
     def __init__(self, backbone: MobileBackbone, num_classes: int):
@@ -53,7 +53,7 @@ def build_classifier(
         name: ``'mixnet_s'``, ``'mixnet_m'``, ``'mixnet_l'``, ``'mobilenetv1'``,
             ``'mobilenetv2'``, ``'mobilenetv3_large'``, ``'mobilenetv3_small'`` or
             ``'mnasnet_a1'``.
-        width: width multiplier; MobileNetV3's 1280 channels behind the pooling stay.
+        width: width multiplier; MobileNetV3's 1280 channels after the pooling stay.
         num_classes: outputs of the last layer.
         **options: of the backbone, see `MobileBackbone`.
 

@@ -10,8 +10,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from mixnet_dense.benchmark.timing import summary
-from mixnet_dense.data.progress import Progress
-from mixnet_dense.engine.setup import check_files
+from mixnet_dense.engine.config import check_files
+from mixnet_dense.progress import Progress
 
 
 def measure(config: Config, images: int) -> Iterator[dict]:

@@ -10,16 +10,16 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mixnet_dense.benchmark.subjects import REFERENCE, build, reference
-from mixnet_dense.cli import InputError
-from mixnet_dense.deploy import fuse
-from mixnet_dense.deploy.export import write
-from mixnet_dense.deploy.formats import FORMATS, need
-from mixnet_dense.deploy.graph import Graph, describe
-from mixnet_dense.deploy.images import of_split, pixels
-from mixnet_dense.deploy.predictor import Predictor, eager, load
-from mixnet_dense.deploy.sessions import Session
-from mixnet_dense.engine.setup import load_config
-from mixnet_dense.evaluation.predict import load_model
+from mixnet_dense.engine.config import load_config
+from mixnet_dense.engine.predict import load_model
+from mixnet_dense.errors import InputError
+from mixnet_dense.export import fuse
+from mixnet_dense.export.formats import FORMATS, need
+from mixnet_dense.export.graph import Graph, describe
+from mixnet_dense.export.inputs import of_split, pixels
+from mixnet_dense.export.predictor import Predictor, eager, load
+from mixnet_dense.export.run import write
+from mixnet_dense.export.sessions import Session
 
 Runners = Iterator[tuple[str, Callable[[], object]]]
 

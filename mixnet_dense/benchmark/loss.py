@@ -6,10 +6,10 @@ import torch
 from mmdet.models.dense_heads import SSDHead
 from torch import Tensor, nn
 
+from mixnet_dense.backbones.algorithms import in_layout_of
 from mixnet_dense.benchmark.subjects import REFERENCE, boxes, build
-from mixnet_dense.cli import InputError
 from mixnet_dense.det import SSDLiteHead
-from mixnet_dense.layout import like
+from mixnet_dense.errors import InputError
 
 # What mmdet's head needs to be built; ours take their place.
 _ANCHORS = dict(
@@ -111,4 +111,4 @@ def _maps(model: nn.Module, size: tuple[int, int]):
 
 def _like(level: Tensor, count: int, random: torch.Generator) -> Tensor:
     values = torch.randn(count, *level.shape[1:], generator=random)
-    return like(values, level).requires_grad_()
+    return in_layout_of(level, values).requires_grad_()

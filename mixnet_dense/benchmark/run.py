@@ -11,8 +11,8 @@ from torch import Tensor
 
 from mixnet_dense.benchmark import subjects
 from mixnet_dense.benchmark.timing import interleave, peak_memory
-from mixnet_dense.data.progress import Progress
-from mixnet_dense.deploy.formats import FORMATS
+from mixnet_dense.export.formats import FORMATS
+from mixnet_dense.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
-from mixnet_dense.backbones import set_form
+from mixnet_dense.backbones import set_algorithm
 from mixnet_dense.backbones.classifier import NAMES, build_classifier
-from mixnet_dense.cli import InputError
-from mixnet_dense.deploy import fuse
 from mixnet_dense.engine.compiling import compile_backbone
-from mixnet_dense.engine.setup import load_config
+from mixnet_dense.engine.config import load_config
+from mixnet_dense.errors import InputError
+from mixnet_dense.export import fuse
 from mixnet_dense.registry import MODELS
 
 REFERENCE = "reference"
@@ -47,7 +47,7 @@ def reference(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if hasattr(module, "channels_last"):
             module.channels_last = False
-    return set_form(model, "split")
+    return set_algorithm(model, "split")
 
 
 def variants(name: str, mode: str, device: str, compiled: bool) -> Iterator[tuple[str, nn.Module]]:

@@ -15,14 +15,14 @@ from typing import TextIO
 
 import cv2
 
-from mixnet_dense.cli import InputError
-from mixnet_dense.data.progress import Progress
 from mixnet_dense.data.sample_cityscapes import FOLDERS, make_folders
 from mixnet_dense.data.sample_coco import coco_header
 from mixnet_dense.data.sample_materials import load_materials
 from mixnet_dense.data.sample_report import contact_sheet, readme_text
 from mixnet_dense.data.sample_sources import CLASSES, SPLITS
 from mixnet_dense.data.sample_writer import COCO_FOLDERS, Writers, write_jpeg
+from mixnet_dense.errors import InputError
+from mixnet_dense.progress import Progress
 
 SAMPLE_VERSION = 2
 """Raise this whenever the same arguments would give other files."""

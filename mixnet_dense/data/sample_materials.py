@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mixnet_dense.cli import InputError
 from mixnet_dense.data.sample_sources import (
     CLASSES,
     COIN_COUNT,
@@ -19,6 +18,7 @@ from mixnet_dense.data.sample_sources import (
     digit_split,
     package_folders,
 )
+from mixnet_dense.errors import InputError
 
 INK_SIDE = 104  # pixels of an enlarged digit with its margin
 _PHOTO_LONGEST_SIDE = 720  # pixels; the retina scan is far larger than a crop can show

@@ -10,7 +10,7 @@ are not used.
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixnet_dense.cli import InputError
+from mixnet_dense.errors import InputError
 
 CLASSES = ("coin", "zero", "three", "four")
 """Category names in the order of their ids (1, 2, ...): ``coin`` and any names of digits."""

@@ -1,5 +1,6 @@
 """SSDLite detection over mmdet's own parts; importing this registers them."""
 
+from mixnet_dense import compat
 from mixnet_dense.det.anchors import SSDLiteAnchorGenerator
 from mixnet_dense.det.coco import CocoDataset, CocoMetric
 from mixnet_dense.det.head import SSDLiteHead
@@ -14,3 +15,5 @@ __all__ = [
     "SSDLiteHead",
     "SSDLiteNeck",
 ]
+
+compat.guard_checkpoint_loading()

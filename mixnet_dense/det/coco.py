@@ -16,7 +16,7 @@ from mmdet.datasets import CocoDataset as HostDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.evaluation.metrics import CocoMetric as HostMetric
 
-from mixnet_dense.cli import InputError
+from mixnet_dense.errors import InputError
 from mixnet_dense.registry import DATASETS, METRICS
 
 

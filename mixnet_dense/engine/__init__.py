@@ -1,6 +1,9 @@
 """Hooks and optimiser wrappers; importing this registers them."""
 
+from mixnet_dense import compat
 from mixnet_dense.engine.amp import CpuAmpOptimWrapper
-from mixnet_dense.engine.progress import LiveProgressHook
+from mixnet_dense.engine.live import LiveProgressHook
 
 __all__ = ["CpuAmpOptimWrapper", "LiveProgressHook"]
+
+compat.guard_checkpoint_loading()

@@ -6,7 +6,7 @@ import shutil
 from mmengine.model import is_model_wrapper
 from torch import nn
 
-from mixnet_dense.cli import InputError
+from mixnet_dense.errors import InputError
 
 
 def compile_backbone(model: nn.Module, backend: str = "inductor") -> nn.Module:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
-from mixnet_dense.weights import files, hub
+from mixnet_dense import checkpoints as files
+from mixnet_dense.weights import hub
 from mixnet_dense.weights.assume import mismatches
 from mixnet_dense.weights.catalogue import metadata
 

@@ -5,17 +5,17 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mixnet_dense.cli import InputError
 from mixnet_dense.engine.compiling import check_compiler, compile_backbone
-from mixnet_dense.engine.memory import keep_freed_memory
-from mixnet_dense.engine.pretrained import warn_pretrained
-from mixnet_dense.engine.progress import LiveProgressHook
-from mixnet_dense.engine.setup import (
+from mixnet_dense.engine.config import (
     build_runner,
     check_files,
     unreadable_images_named,
     work_dir,
 )
+from mixnet_dense.engine.live import LiveProgressHook
+from mixnet_dense.engine.memory import keep_freed_memory
+from mixnet_dense.engine.pretrained import warn_pretrained
+from mixnet_dense.errors import InputError
 from mixnet_dense.weights.load import latest_checkpoint
 
 

@@ -1,6 +1,9 @@
 """LR-ASPP, R-ASPP, Cityscapes' dataset and metric over mmseg; importing registers them."""
 
+from mixnet_dense import compat
 from mixnet_dense.seg.cityscapes import CityscapesDataset, IoUMetric
 from mixnet_dense.seg.heads import LRASPPHead, RASPPHead
 
 __all__ = ["CityscapesDataset", "IoUMetric", "LRASPPHead", "RASPPHead"]
+
+compat.guard_checkpoint_loading()

@@ -10,10 +10,10 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmseg.datasets import CityscapesDataset as HostDataset
 from mmseg.evaluation.metrics import IoUMetric as HostMetric
 
-from mixnet_dense.cli import InputError
-from mixnet_dense.data.labels import Fault, pair_fault
-from mixnet_dense.data.progress import Progress
+from mixnet_dense.errors import InputError
+from mixnet_dense.progress import Progress
 from mixnet_dense.registry import DATASETS, METRICS
+from mixnet_dense.seg.labels import Fault, pair_fault
 
 _PREPARED = "_gtFine_labelTrainIds.png"
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
+from mixnet_dense.backbones.algorithms import in_layout_of
 from mixnet_dense.backbones.blocks import build_act, pointwise
-from mixnet_dense.layout import like
 from mixnet_dense.registry import MODELS
 
 
@@ -137,5 +137,5 @@ class RASPPHead(BaseDecodeHead):
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         x = self._transform_inputs(inputs)
         image = upsample(self.image(F.adaptive_avg_pool2d(x, 1)), x.shape[-2:])
-        image = like(image, x)  # a single pixel's layout says nothing of the map's
+        image = in_layout_of(x, image)  # a single pixel's layout says nothing of the map's
         return self.cls_seg(self.fuse(torch.cat([image, self.project(x)], 1)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from mixnet_dense.backbones import tables
 from mixnet_dense.backbones.arch import Network
-from mixnet_dense.cli import InputError
+from mixnet_dense.errors import InputError
 from mixnet_dense.weights import rules
 from mixnet_dense.weights.rules import Rule
 

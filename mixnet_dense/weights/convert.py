@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mixnet_dense.backbones.arch import halve_tail, scale
-from mixnet_dense.cli import InputError
+from mixnet_dense.errors import InputError
 from mixnet_dense.weights.catalogue import Origin, find
 from mixnet_dense.weights.rules import COUNT, Rule
 from mixnet_dense.weights.shapes import shapes

@@ -7,15 +7,15 @@ caches, and converts. (mmengine's own ``torchvision://`` gives torchvision's key
 
 from torch import Tensor
 
-from mixnet_dense.cli import InputError
-from mixnet_dense.compat import restricted_loading
+from mixnet_dense.checkpoints import restricted_loading
+from mixnet_dense.errors import InputError
 
-_SOURCES = {"timm://": "timm", "tv://": "torchvision"}
+SOURCES = {"timm://": "timm", "tv://": "torchvision"}
 
 
 def origin_of(checkpoint: str) -> tuple[str, str] | None:
     """Source and model of ``timm://NAME`` or ``tv://NAME``, None for anything else."""
-    for prefix, source in _SOURCES.items():
+    for prefix, source in SOURCES.items():
         if checkpoint.startswith(prefix):
             return source, checkpoint.removeprefix(prefix)
     return None

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from mixnet_dense.cli import InputError
-from mixnet_dense.weights.files import read
+from mixnet_dense.checkpoints import read
+from mixnet_dense.errors import InputError
 
 
 def load_weights(model: nn.Module, path: str) -> dict:

@@ -1,0 +1,259 @@
+"""Weight files: read without running code, whatever they are wrapped in; written whole."""
+
+import json
+import struct
+import sys
+from collections.abc import Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from pickle import UnpicklingError
+
+from mixnet_dense.errors import InputError
+from mixnet_dense.files import check_writable
+
+# Where libraries put the state dict; the first that is there.
+_WRAPPERS = ("state_dict", "model", "ema", "state_dict_ema", "model_ema")
+_SUFFIXES = (".pth", ".safetensors")
+_META = "mixnet_dense"  # our entry in the metadata of a safetensors file
+
+_trusted = False
+
+
+def trust_checkpoints() -> None:
+    """Allow checkpoints to run code while they load. Only for files you trust."""
+    global _trusted
+    _trusted = True
+
+
+# -------------------------------------------------------------------- reading
+
+
+def read(path: str) -> tuple[dict, dict]:
+    """Read a state dict and the metadata beside it.
+
+    Args:
+        path: ``.safetensors``, or what ``torch.save`` wrote: a state dict alone or inside
+            ``state_dict``, ``model`` or ``ema``; with or without ``module.`` in front.
+
+    Returns:
+        Tensors by key, and ``meta``, empty where there is none.
+
+    Raises:
+        InputError: no such file, a broken one, one that could run code, or one without
+            weights.
+    """
+    if Path(path).suffix == ".safetensors":
+        content, meta = _read_safetensors(path)
+    else:
+        content = load_file(path)
+        meta = content.get("meta") if isinstance(content, dict) else None
+        for name in _WRAPPERS:
+            if isinstance(content, dict) and isinstance(content.get(name), Mapping):
+                content = content[name]
+                break
+        _check_weights(path, content)
+    state_dict = {key.removeprefix("module."): value for key, value in content.items()}
+    return state_dict, meta if isinstance(meta, dict) else {}
+
+
+def load_file(path, map_location="cpu"):
+    """Load one checkpoint file of tensors and plain values, without running code.
+
+    Args:
+        path: a file written by ``torch.save``.
+        map_location: as `torch.load`.
+
+    Raises:
+        InputError: the file is missing, broken, or holds anything beyond tensors,
+            plain values and mmengine's own log buffers.
+    """
+    import torch
+
+    return _restricted(torch.load)(str(_existing(path)), map_location=map_location)
+
+
+@contextmanager
+def restricted_loading():
+    """Whoever calls ``torch.load`` within the block gets the allow-list of `load_file`."""
+    import torch
+
+    unrestricted = torch.load
+    torch.load = _restricted(unrestricted)
+    try:
+        yield
+    finally:
+        torch.load = unrestricted
+
+
+def without_code(checkpoint):
+    """Drop a checkpoint's config text, which mmengine would execute as Python on resume."""
+    if not _trusted and isinstance(checkpoint, dict) and isinstance(checkpoint.get("meta"), dict):
+        checkpoint["meta"].pop("config", None)
+    return checkpoint
+
+
+def _existing(path) -> Path:
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise InputError(f"checkpoint '{path}': no such file")
+    return file
+
+
+def _check_weights(path: str, content) -> None:
+    from torch import Tensor
+
+    if isinstance(content, Mapping) and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
+        return
+    found = type(content).__name__
+    if isinstance(content, Mapping):
+        found = f"dict of {', '.join(map(str, list(content)[:5]))}"
+    raise InputError(
+        f"checkpoint '{path}': holds a {found}, not weights or a dict with {', '.join(_WRAPPERS)}"
+    )
+
+
+def _read_safetensors(path: str) -> tuple[dict, dict]:
+    file = _existing(path)
+    library = _safetensors()
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as opened:
+            meta = json.loads((opened.metadata() or {}).get(_META, "{}"))
+        return library.load_file(file), meta
+    except (SafetensorError, ValueError, OSError) as error:
+        raise InputError(f"checkpoint '{path}' is not readable: {error}") from error
+
+
+def _safetensors():
+    try:
+        import safetensors.torch
+    except ImportError as error:
+        raise InputError(
+            f".safetensors needs safetensors ({error}); run: pip install safetensors"
+        ) from error
+    return safetensors.torch
+
+
+# -------------------------------------------------------------------- writing
+
+
+def write(path: str, state_dict: Mapping, meta: Mapping) -> None:
+    """Write a state dict with ``meta``, whole or not at all.
+
+    Raises:
+        InputError: a suffix other than ``.pth`` and ``.safetensors``, or a place that cannot
+            be written.
+    """
+    import torch
+
+    check_suffix(path)
+    check_writable(path)
+    partial = Path(f"{path}.partial")
+    try:
+        if Path(path).suffix == ".safetensors":
+            tensors = {key: value.contiguous() for key, value in state_dict.items()}
+            content = _safetensors().save(tensors, metadata={_META: json.dumps(meta)})
+            partial.write_bytes(content)
+        else:
+            torch.save(dict(state_dict=dict(state_dict), meta=dict(meta)), partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch tells a full disk as RuntimeError
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be written: {reason}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def check_suffix(path: str) -> None:
+    """Raise InputError unless a file of this name can be written."""
+    if Path(path).suffix not in _SUFFIXES:
+        raise InputError(f"{path}: must end in {' or '.join(_SUFFIXES)}")
+
+
+# ------------------------------------------------------------------- allow-list
+
+# What unpickling bytes that are no checkpoint may raise.
+_BROKEN = (
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    OSError,
+    struct.error,
+)
+
+
+def _restricted(torch_load):
+    """``torch.load`` that ignores the caller's ``weights_only`` and never runs code."""
+
+    def load(file, map_location=None, *_args, **_kwargs):
+        import torch
+
+        if _trusted:
+            return torch_load(file, map_location=map_location, weights_only=False)
+        try:
+            try:
+                allowed = _plain_values()
+                if "mmengine" in sys.modules:
+                    allowed += _log_buffers()
+                with torch.serialization.safe_globals(allowed):
+                    return torch_load(file, map_location=map_location, weights_only=True)
+            except UnpicklingError as error:
+                # mmengine takes seconds to import: only for its own checkpoints.
+                if "mmengine." not in str(error) or not find_spec("mmengine"):
+                    raise
+            with torch.serialization.safe_globals(_plain_values() + _log_buffers()):
+                return torch_load(file, map_location=map_location, weights_only=True)
+        except UnpicklingError as error:
+            raise InputError(f"checkpoint '{file}': {_explain(error)}") from error
+        except _BROKEN as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(f"checkpoint '{file}' is not readable: {reason}") from error
+
+    return load
+
+
+def _explain(error: UnpicklingError) -> str:
+    found = str(error).partition("Unsupported global: GLOBAL ")[2].split(" ")[0]
+    if found:
+        return (
+            f"holds '{found}', which could run code; allowed are tensors and plain values. If "
+            "you trust the file: mixnet_dense.checkpoints.trust_checkpoints() before loading, "
+            "--trust-checkpoint for our tools"
+        )
+    return "is not a checkpoint of tensors and plain values"
+
+
+def _plain_values() -> list:
+    """numpy's arrays and numbers, which mmengine writes beside tensors."""
+    import numpy as np
+
+    scalar, (reconstruct, *_) = np.float64(0).__reduce__()[0], np.empty(0).__reduce__()
+    allowed = [np.ndarray, np.dtype]
+    allowed += [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "u4", "u8", "?")]
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # numpy 1 and 2
+        allowed += [(scalar, f"{module}.scalar"), (reconstruct, f"{module}._reconstruct")]
+    return allowed
+
+
+def _log_buffers() -> list:
+    """mmengine's own log buffers, in its checkpoints."""
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    return [HistoryBuffer, (_history_method, "builtins.getattr")]
+
+
+def _history_method(owner: type, name: str):
+    """The one use of ``getattr`` in mmengine's checkpoints: its buffers' statistics."""
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    if owner is not HistoryBuffer or name not in ("min", "max", "mean", "current"):
+        raise UnpicklingError(f"Unsupported global: GLOBAL getattr({owner}, {name})")
+    return getattr(HistoryBuffer, name)

@@ -1,0 +1,1 @@
+"""What networks cost, and the costs that the papers print."""

@@ -1,0 +1,80 @@
+"""The images a user names, and where their pictures go."""
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import mmcv
+import numpy as np
+
+from mixnet_dense.errors import InputError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+def find_images(patterns: Sequence[str]) -> list[Path]:
+    """Files, the images of folders, and what globs match, each once, in order.
+
+    Raises:
+        InputError: a path that does not exist, or a folder or glob without an image.
+    """
+    found = []
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_dir():
+            images = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        elif path.is_file():
+            images = [path]
+        else:
+            names = sorted(glob.glob(pattern, recursive=True))
+            images = [Path(name) for name in names if Path(name).is_file()]
+        if not images:
+            kinds = ", ".join(sorted(SUFFIXES))
+            raise InputError(f"{pattern}: no image there (files, folders or globs of {kinds})")
+        found.extend(images)
+    return list(dict.fromkeys(found))
+
+
+def picture_names(images: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Where each picture goes: its own name, numbered where two would share a stem.
+
+    Formats that cannot be written here become PNG.
+
+    Raises:
+        InputError: a picture would replace one of the images.
+    """
+    names, used = {}, set()
+    for path in images:
+        stem, number = path.stem, 1
+        while stem in used:
+            number += 1
+            stem = f"{path.stem}_{number}"
+        used.add(stem)
+        suffix = path.suffix if path.suffix.lower() in SUFFIXES else ".png"
+        names[path] = out / f"{stem}{suffix}"
+    given = {path.resolve() for path in images}
+    for picture in names.values():
+        for written in (picture, mask_name(picture)):
+            if written.resolve() in given:
+                raise InputError(f"--out {out}: would replace the image {written}")
+    return names
+
+
+def mask_name(picture: Path) -> Path:
+    """Where the label map of a picture goes."""
+    return picture.parent / "masks" / f"{picture.stem}.png"
+
+
+def write_image(path: Path, pixels: np.ndarray) -> None:
+    """Write (H, W, 3) uint8, blue first; a full disk raises OSError."""
+    # cv2.imwrite only returns False on failure and hides the reason.
+    path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
+
+
+def read_image(path: Path):
+    """Pixels (H, W, 3), blue first, or None if the file is no image."""
+    try:
+        return mmcv.imread(str(path))
+    except (cv2.error, OSError):
+        return None

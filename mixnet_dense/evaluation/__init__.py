@@ -1,1 +1,0 @@
-"""Evaluation, prediction and the pictures of both."""

@@ -1,0 +1,61 @@
+"""The same function with less work: for inference only."""
+
+import copy
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from mixnet_dense.backbones.mixconv import DepthwiseConv2d, MixConv2d
+
+_TRAINING_ONLY = ("auxiliary_head", "loss_cls", "loss_bbox", "loss_decode")
+
+
+def fuse(model: nn.Module) -> nn.Module:
+    """A copy of a model for inference, with the same outputs to 1e-4 of their scale.
+
+    A MixConv becomes one convolution, batch norm is folded into the convolution before it, and
+    what only training needs (auxiliary heads, losses, dropout) is gone.
+
+    Args:
+        model: a backbone, a classifier, or a whole detector or segmenter, on any device. Norm
+            layers other than batch norm stay as they are, and so does a MixConv of groups
+            of unequal dilation, with its batch norm.
+
+    Returns:
+        The copy in eval mode, its parameters without gradients. It cannot be trained, and
+        its state dict has other keys than the model's.
+    """
+    fused = copy.deepcopy(model).eval().requires_grad_(False)
+    for module in list(fused.modules()):
+        for name in _TRAINING_ONLY:
+            if name in module._modules:
+                module._modules[name] = None
+    _fuse_children(fused)
+    return fused
+
+
+def _fuse_children(module: nn.Module) -> None:
+    """Convolutions take in the batch norm that is registered next after them."""
+    previous = None  # the name of the convolution before, if it is one
+    for name, child in module.named_children():
+        if isinstance(child, _BatchNorm) and previous is not None:
+            conv = fuse_conv_bn_eval(getattr(module, previous), child)
+            setattr(module, previous, conv)
+            setattr(module, name, nn.Identity())
+        elif isinstance(child, _DropoutNd):
+            setattr(module, name, nn.Identity())
+        elif isinstance(child, MixConv2d) and child.mergeable:
+            setattr(module, name, _merge(child))
+        elif not isinstance(child, nn.Conv2d):
+            _fuse_children(child)
+        previous = name if isinstance(getattr(module, name), nn.Conv2d) else None
+
+
+def _merge(mixed: MixConv2d) -> DepthwiseConv2d:
+    """One depthwise convolution with kernels of the largest size, zeros around the smaller."""
+    conv = copy.deepcopy(mixed.largest)
+    conv.weight = nn.Parameter(mixed.merged_weight(), requires_grad=False)
+    conv.in_channels = conv.out_channels = conv.groups = len(conv.weight)
+    return conv
