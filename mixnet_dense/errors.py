@@ -8,3 +8,10 @@ class InputError(ValueError):
     Tools print it without a traceback and exit with 2. Any other exception is a fault of
     a program and keeps its traceback.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that is not empty."""
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    lines = [line for line in str(text).splitlines() if line.strip()]
+    return lines[0].strip() if lines else type(error).__name__

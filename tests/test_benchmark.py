@@ -14,8 +14,8 @@ from running import tool
 
 from mixnet_dense.benchmark.run import table
 from mixnet_dense.benchmark.subjects import build, reference
-from mixnet_dense.benchmark.timing import Times, interleave, peak_memory, summary
 from mixnet_dense.errors import InputError
+from mixnet_dense.timing import Times, interleave, peak_memory, summary
 
 
 def rows(capsys, *arguments):
@@ -81,7 +81,7 @@ def test_reference_is_the_plain_form():
     model = reference(build("mixnet_s"))
     outputs = model(torch.zeros(2, 3, 64, 64))
     assert all(output.is_contiguous() for output in outputs)
-    assert {module.form for module in model.modules() if hasattr(module, "form")} == {"split"}
+    assert {m.algorithm for m in model.modules() if hasattr(m, "algorithm")} == {"split"}
 
 
 def test_table_says_what_was_measured():

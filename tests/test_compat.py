@@ -10,7 +10,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 
 import mixnet_dense.registry  # noqa: F401  guards checkpoint loading
-from mixnet_dense import compat
+from mixnet_dense import checkpoints, compat
 from mixnet_dense.errors import InputError
 
 # Two boxes of 10 x 10 that share 10 x 8: IoU 80 / 120 = 2 / 3; the third lies apart.
@@ -114,8 +114,11 @@ class Bomb:
 def test_checkpoint_that_would_run_code_is_refused(tmp_path):
     target = tmp_path / "created"
     torch.save({"state_dict": {}, "x": Bomb(str(target))}, tmp_path / "bomb.pth")
-    for load in (compat.load_file, CheckpointLoader.load_checkpoint):
-        with pytest.raises(InputError, match="could run code.*--trust-checkpoint"):
+    for load in (checkpoints.load_file, CheckpointLoader.load_checkpoint):
+        with pytest.raises(
+            InputError,
+            match=r"could run code.*checkpoints.trust_checkpoints\(\).*--trust-checkpoint",
+        ):
             load(str(tmp_path / "bomb.pth"))
     assert not target.exists()
 
@@ -128,7 +131,7 @@ class Reach:
 def test_getattr_is_allowed_for_log_buffers_only(tmp_path):
     torch.save({"x": Reach()}, tmp_path / "reach.pth")
     with pytest.raises(InputError):
-        compat.load_file(str(tmp_path / "reach.pth"))
+        checkpoints.load_file(str(tmp_path / "reach.pth"))
 
 
 def test_broken_files_are_named(tmp_path):
@@ -138,9 +141,9 @@ def test_broken_files_are_named(tmp_path):
     (tmp_path / "pickle.pth").write_bytes(pickle.dumps({"a": 1}))
     for name in ("text", "cut"):
         with pytest.raises(InputError, match=f"{name}.pth"):
-            compat.load_file(str(tmp_path / f"{name}.pth"))
+            checkpoints.load_file(str(tmp_path / f"{name}.pth"))
     with pytest.raises(InputError, match="no such file"):
-        compat.load_file(str(tmp_path / "absent.pth"))
+        checkpoints.load_file(str(tmp_path / "absent.pth"))
     with pytest.raises(InputError, match="no such file"):
         CheckpointLoader.load_checkpoint(str(tmp_path / "absent.pth"))
 
@@ -160,9 +163,9 @@ def test_mmengines_own_values_load_and_config_text_is_dropped(tmp_path):
 
 
 def test_trusted_checkpoints_load_anything(tmp_path, monkeypatch):
-    monkeypatch.setattr(compat, "_trusted", False)
+    monkeypatch.setattr(checkpoints, "_trusted", False)
     torch.save({"when": __import__("datetime").date(2020, 1, 1)}, tmp_path / "date.pth")
     with pytest.raises(InputError):
-        compat.load_file(str(tmp_path / "date.pth"))
-    compat.trust_checkpoints()
-    assert compat.load_file(str(tmp_path / "date.pth"))["when"].year == 2020
+        checkpoints.load_file(str(tmp_path / "date.pth"))
+    checkpoints.trust_checkpoints()
+    assert checkpoints.load_file(str(tmp_path / "date.pth"))["when"].year == 2020

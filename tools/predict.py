@@ -21,8 +21,8 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     from mixnet_dense.engine.config import load_config
-    from mixnet_dense.engine.images import find_images
     from mixnet_dense.engine.predict import predict
+    from mixnet_dense.images import find_images
 
     config = load_config(args.config, args.cfg_options)
     predict(config, args.checkpoint, find_images(args.images), args.out, args.score)

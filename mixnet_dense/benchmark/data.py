@@ -9,9 +9,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from mixnet_dense.benchmark.timing import summary
 from mixnet_dense.engine.config import check_files
 from mixnet_dense.progress import Progress
+from mixnet_dense.timing import summary
 
 
 def measure(config: Config, images: int) -> Iterator[dict]:

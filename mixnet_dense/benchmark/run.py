@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from mixnet_dense.benchmark import subjects
-from mixnet_dense.benchmark.timing import interleave, peak_memory
 from mixnet_dense.export.formats import FORMATS
 from mixnet_dense.progress import Progress
+from mixnet_dense.timing import interleave, peak_memory
 
 
 @dataclass(frozen=True)

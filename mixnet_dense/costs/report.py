@@ -76,7 +76,8 @@ def model_row(name: str, shape: Sequence[int] | None = None) -> ModelRow:
 def _from_config(path: str) -> nn.Module:
     from mmengine.registry import init_default_scope
 
-    from mixnet_dense.engine.config import first_line, load_config
+    from mixnet_dense.engine.config import load_config
+    from mixnet_dense.errors import first_line
     from mixnet_dense.registry import MODELS
 
     config = load_config(path)

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mixnet_dense.errors import InputError
+from mixnet_dense.errors import InputError, first_line
 
 _SPLITS = ("train", "val", "test")
 # By dataset type: what to do where its files are not there.
@@ -73,13 +73,6 @@ def _check_key(config: Config, key: str) -> None:
             path = ".".join(parents[: depth + 1])
             raise InputError(f"--cfg-options '{key}': there is no '{path}', known here: {known}")
         node = node[int(name)] if index else node[name]
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message that is not empty."""
-    text = error.args[0] if isinstance(error, KeyError) and error.args else error
-    lines = [line for line in str(text).splitlines() if line.strip()]
-    return lines[0].strip() if lines else type(error).__name__
 
 
 def datasets(config: Config, splits: Sequence[str] = _SPLITS) -> Iterator[ConfigDict]:

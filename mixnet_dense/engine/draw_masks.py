@@ -9,7 +9,7 @@ from mmseg.apis import inference_model
 from PIL import Image
 from torch import nn
 
-from mixnet_dense.engine.images import mask_name, write_image
+from mixnet_dense.images import mask_name, write_image
 
 _FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.45
 _LINE = 20  # pixels of a legend's line

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
-from mixnet_dense.benchmark.timing import interleave
 from mixnet_dense.engine.evaluate import evaluate
 from mixnet_dense.export.formats import FORMATS, format_of
 from mixnet_dense.export.sessions import Session
+from mixnet_dense.timing import interleave
 
 _METRICS = ("coco/bbox_mAP", "coco/bbox_mAP_50", "mIoU", "aAcc")
 _REPEATS = 30

@@ -10,9 +10,9 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mixnet_dense.engine.config import datasets
-from mixnet_dense.engine.images import SUFFIXES, read_image
 from mixnet_dense.errors import InputError
 from mixnet_dense.export.graph import Description, Preprocess
+from mixnet_dense.images import SUFFIXES, read_image
 
 
 def of_split(config: Config, split: str, count: int) -> list[Path]:

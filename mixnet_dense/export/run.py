@@ -12,7 +12,6 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mixnet_dense.engine.config import check_files
-from mixnet_dense.engine.images import find_images
 from mixnet_dense.engine.int8 import Comparison, compare
 from mixnet_dense.engine.predict import load_model
 from mixnet_dense.errors import InputError
@@ -24,6 +23,7 @@ from mixnet_dense.export.sessions import Session
 from mixnet_dense.export.verification import batches, differences, suppression_differences
 from mixnet_dense.export.writers import SAVE, WRITE, onnx_model
 from mixnet_dense.files import check_writable
+from mixnet_dense.images import find_images
 
 TOLERANCE = 1e-3
 _IMAGES = 3

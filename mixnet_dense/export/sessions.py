@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from mixnet_dense.engine.config import first_line
-from mixnet_dense.errors import InputError
+from mixnet_dense.errors import InputError, first_line
 from mixnet_dense.export.formats import FORMATS, format_of, need
 from mixnet_dense.export.graph import KEY, Description, from_json
 

@@ -11,10 +11,9 @@ from mmengine.registry import init_default_scope
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mixnet_dense.backbones import build_classifier
+from mixnet_dense.backbones import MixConv2d, build_classifier
 from mixnet_dense.backbones.classifier import NAMES
 from mixnet_dense.export import fuse
-from mixnet_dense.export.fuse import FusedConv2d
 from mixnet_dense.registry import MODELS
 
 
@@ -37,10 +36,12 @@ def flat(outputs):
 
 
 def assert_same(model, fused, shape=(2, 3, 96, 64), **mode):
-    x = golden.image(shape)
+    """In float64: in float32 rounding alone differs by 2e-4 in the deepest networks."""
+    x = golden.image(shape).double()
     with torch.no_grad():
-        for found, expected in zip(flat(fused(x, **mode)), flat(model(x, **mode)), strict=True):
-            assert golden.relative_error(found, expected) < 1e-4
+        outputs = (flat(net.double()(x, **mode)) for net in (fused, model))
+        for found, expected in zip(*outputs, strict=True):
+            assert golden.relative_error(found, expected) < 1e-9
 
 
 @pytest.mark.parametrize("padding", ["symmetric", "same"])
@@ -48,7 +49,7 @@ def assert_same(model, fused, shape=(2, 3, 96, 64), **mode):
 def test_every_backbone(name, padding):
     model = lively(build_classifier(name, num_classes=7, padding=padding))
     fused = fuse(model)
-    assert not any(isinstance(module, _BatchNorm) for module in fused.modules())
+    assert not any(isinstance(module, (_BatchNorm, MixConv2d)) for module in fused.modules())
     assert_same(model, fused)
     assert_same(model, fused, (1, 3, 33, 47))
 
@@ -84,12 +85,6 @@ def test_whole_models(config):
     assert_same(model, fused, mode="tensor")
 
 
-def test_one_thread_and_one_image_take_the_other_road():
-    model = lively(build_classifier("mobilenetv3_small", num_classes=7))
-    torch.set_num_threads(1)
-    assert_same(model, fuse(model), (1, 3, 64, 64))
-
-
 def test_the_model_itself_is_left_alone():
     model = lively(build_classifier("mixnet_s", num_classes=7))
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -100,22 +95,14 @@ def test_the_model_itself_is_left_alone():
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-def test_packed_weights_follow_weights_sizes_and_copies():
+def test_fused_models_are_copied_and_saved():
     fused = fuse(lively(build_classifier("mobilenetv3_small", num_classes=7)))
-    small, large = golden.image((1, 3, 32, 32)), golden.image((2, 3, 64, 48))
+    x = golden.image((1, 3, 32, 32))
+    buffer = io.BytesIO()
+    torch.save(copy.deepcopy(fused), buffer)
+    buffer.seek(0)
     with torch.no_grad():
-        expected = fused(small)
-        fused(large)
-        assert torch.equal(fused(small), expected)
-        other = copy.deepcopy(fused)
-        assert torch.equal(other(small), expected)
-        fused.backbone.last.conv.weight.mul_(2)
-        assert not torch.allclose(fused(small), expected)
-        assert torch.equal(other(small), expected)
-        buffer = io.BytesIO()
-        torch.save(other, buffer)
-        buffer.seek(0)
-        assert torch.equal(torch.load(buffer, weights_only=False)(small), expected)
+        assert torch.equal(torch.load(buffer, weights_only=False)(x), fused(x))
 
 
 def test_folding_by_hand():
@@ -127,7 +114,7 @@ def test_folding_by_hand():
     for tensor, value in values:
         nn.init.constant_(tensor, value)
     fused = fuse(nn.Sequential(model))[0].conv
-    assert isinstance(fused, FusedConv2d)
+    assert isinstance(fused, nn.Conv2d)
     torch.testing.assert_close(fused.weight.flatten(), torch.tensor([5.0]))
     torch.testing.assert_close(fused.bias, torch.tensor([-1.5]))
 
