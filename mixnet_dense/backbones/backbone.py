@@ -54,7 +54,7 @@ class Stem(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = stem_weight(self.weight, self.channels_last)
-        return self._conv_forward(pad_same(x, 3, 2) if self.same else x, weight, None)
+        return self._conv_forward(pad_same(x, 3, 2) if self.same else x, weight, self.bias)
 
 
 class MobileBackbone(nn.Module):
