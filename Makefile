@@ -45,6 +45,7 @@ test-openmmlab: $(STOCK)/ready
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
 
 format: $(VENV)/ready
 	$(VENV)/bin/ruff check --fix .
@@ -53,7 +54,7 @@ format: $(VENV)/ready
 $(VENV)/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN) -m pip install -q -c constraints.txt torch
-	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test]" ruff
+	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test]" ruff import-linter
 	touch $@
 
 $(STOCK)/ready: setup.cfg constraints-openmmlab.txt
