@@ -33,9 +33,9 @@ KEYS = json.loads((Path(__file__).parent / "data" / "state_dict_keys.json").read
 def test_maps_are_what_the_taps_declare(name, output_stride, width):
     options = dict(width=width, output_stride=output_stride, out_taps=TAPS)
     backbone = MODELS.build(dict(NETWORKS[name], **options)).eval()
-    for shape in ((1, 1), (33, 65), (320, 320)):
+    for shape, device in (((1, 1), "cpu"), ((33, 65), "cpu"), ((320, 320), "meta")):
         with torch.no_grad():
-            maps = backbone(torch.zeros(1, 3, *shape))
+            maps = backbone.to(device)(torch.zeros(1, 3, *shape, device=device))
         for tap, found in zip(TAPS, maps, strict=True):
             channels, stride = backbone.taps[tap]
             assert found.shape == (1, channels, *(-(-size // stride) for size in shape)), tap
