@@ -13,7 +13,7 @@ _TRAINING_ONLY = ("auxiliary_head", "loss_cls", "loss_bbox", "loss_decode")
 
 
 def fuse(model: nn.Module) -> nn.Module:
-    """A copy of a model for inference, with the same outputs to 1e-4 of their scale.
+    """A copy of a model for inference, with the same outputs but for rounding.
 
     A MixConv becomes one convolution, batch norm is folded into the convolution before it, and
     what only training needs (auxiliary heads, losses, dropout) is gone.
