@@ -13,7 +13,7 @@ _PLACES = {
     "MobileNetV1": "networks",
     "MobileNetV2": "networks",
     "MobileNetV3": "networks",
-    "Tap": "backbone",
+    "Tap": "taps",
     "build_classifier": "classifier",
     "set_algorithm": "algorithms",
 }

@@ -1,7 +1,6 @@
 """The backbone: an `arch.Network` table made into a module with named taps."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import torch.utils.checkpoint
 from torch import Tensor, nn
@@ -20,26 +19,10 @@ from mixnet_dense.backbones.arch import (
 )
 from mixnet_dense.backbones.blocks import ConvNormAct, InvertedResidual, pointwise
 from mixnet_dense.backbones.mixconv import PADDINGS, pad_same
+from mixnet_dense.backbones.taps import find_places, find_taps, lay_out
 
 STRIDES = (32, 16, 8)
 TAILS = (None, "detection", "segmentation")
-
-
-class Tap(NamedTuple):
-    """Channels and output stride of a named feature map."""
-
-    channels: int
-    stride: int
-
-
-class Place(NamedTuple):
-    """Where a tap is read: block index and child, ``'out'`` for the whole block.
-
-    The last 1x1 convolution counts as one more block.
-    """
-
-    block: int
-    child: str
 
 
 class Stem(nn.Conv2d):
@@ -132,10 +115,10 @@ class MobileBackbone(nn.Module):
         check("frozen_stages", frozen_stages, range(-1, 6))
         network = _vary(self._table(arch), reduced_tail, kernel_sizes, act)
         network = scale(network, width, fixed_stem)
-        layout = _lay_out(network, output_stride, dilate_strided)
-        places = _places(network)
+        layout = lay_out(network, output_stride, dilate_strided)
+        places = find_places(network)
         self.network, self.width, self.init_cfg = network, width, init_cfg
-        self.taps = _taps(network, layout, places)
+        self.taps = find_taps(network, layout, places)
         for name in out_taps:
             check("out_taps", name, tuple(self.taps))
         self.out_taps = tuple(out_taps)
@@ -272,45 +255,3 @@ def _vary(network, reduced_tail, kernel_sizes, act) -> Network:
     if kernel_sizes is not None:
         network = with_kernels(network, kernel_sizes)
     return network if act is None else with_act(network, act)
-
-
-def _lay_out(network: Network, output_stride: int, dilate_strided: bool) -> list[tuple[int, int]]:
-    """Stride and dilation that each block's depthwise convolution really has."""
-    layout = []
-    reached, dilation = 2, 1
-    for block in network.blocks:
-        if reached * block.stride > output_stride:
-            layout.append((1, dilation * block.stride if dilate_strided else dilation))
-            dilation *= block.stride
-        else:
-            layout.append((block.stride, dilation))
-            reached *= block.stride
-    return layout
-
-
-def _places(network: Network) -> dict[str, Place]:
-    ends = {name: last_at_stride(network, 2 ** int(name[1])) for name in ("c2", "c3", "c4")}
-    places = {name: Place(end, "out") for name, end in ends.items()}
-    places["c5"] = Place(len(network.blocks) - 1, "out")
-    expands = network.blocks[ends["c4"] + 1].expands
-    places["c4_expansion"] = Place(ends["c4"] + 1, "expand") if expands else places["c4"]
-    places["c3_depthwise"] = Place(ends["c3"], "depthwise")
-    for index in range(len(network.blocks)):
-        places[f"block{index}"] = Place(index, "out")
-    places["last"] = Place(len(network.blocks), "out") if network.last else places["c5"]
-    return places
-
-
-def _taps(network: Network, layout, places: dict[str, Place]) -> dict[str, Tap]:
-    reached = [2]
-    for stride, _ in [*layout, (1, 1)]:
-        reached.append(reached[-1] * stride)
-    taps = {}
-    for name, (index, child) in places.items():
-        if index == len(network.blocks):
-            channels = network.last
-        else:
-            block = network.blocks[index]
-            channels = block.out_channels if child == "out" else block.expansion
-        taps[name] = Tap(channels, reached[index if child == "expand" else index + 1])
-    return taps
