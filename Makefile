@@ -21,8 +21,12 @@ demo-seg: $(VENV)/ready
 	$(BIN) tools/train.py configs/lraspp_mobilenetv3_small_sample.py --work-dir $(DEMO_SEG)
 	$(BIN) tools/test.py configs/lraspp_mobilenetv3_small_sample.py $(DEMO_SEG) --work-dir $(DEMO_SEG) --report $(DEMO_SEG)/report
 
+# A process for each core, with one thread each: two processes of several threads only wait.
+PARALLEL := -n logical --maxprocesses 8 --dist loadfile
+test test-openmmlab: export OMP_NUM_THREADS = 1
+
 test: $(VENV)/ready
-	$(BIN) -m pytest
+	$(BIN) -m pytest $(PARALLEL)
 
 # Trained weights of another project, fetched by pip, against random ones: some minutes.
 test-weights: $(VENV)/ready
@@ -40,7 +44,7 @@ test-shipped: $(VENV)/ready
 
 # The same tests on mmengine, mmcv-lite, mmdet and mmsegmentation as OpenMMLab released them.
 test-openmmlab: $(STOCK)/ready
-	$(STOCK)/bin/python -m pytest
+	$(STOCK)/bin/python -m pytest $(PARALLEL)
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
