@@ -19,3 +19,17 @@ def _same_threads():
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory):
+    """The folder of an embedded sample of 8 + 4 images, one per process.
+
+    Its train images 5 and 7 are one without objects and one with a heap. Tests must not
+    write into it: copy it with ``shutil.copytree`` first.
+    """
+    from mixnet_dense.sample.build import SampleRequest, build_sample
+
+    folder = tmp_path_factory.mktemp("session") / "sample"
+    build_sample(SampleRequest(folder, train=8, val=4))
+    return folder

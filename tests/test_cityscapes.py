@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from running import ROOT, one_error_line, shell
 
-from mixnet_dense.data import cityscapes
-from mixnet_dense.data.sample import SampleRequest, build_sample
-from mixnet_dense.data.sample_cityscapes import LABEL_CLASSES, LABEL_IDS
 from mixnet_dense.errors import InputError
+from mixnet_dense.sample.build import SampleRequest, build_sample
+from mixnet_dense.sample.layouts import LABEL_CLASSES, LABEL_IDS
 from mixnet_dense.seg import CityscapesDataset, IoUMetric
+from mixnet_dense.seg import prepare as cityscapes
 
 PREPARE = ROOT / "tools" / "prepare_data.py"
 
@@ -188,15 +188,6 @@ def test_sample_labels_are_the_masks_of_its_objects(sample):
         image = cv2.imread(str(sample / f"leftImg8bit/{stem}_leftImg8bit.png"))
         same = cv2.imread(str(sample / f"train2017/{index:06d}.jpg"))
         assert np.abs(image.astype(int) - same).mean() < 8  # JPEG
-
-
-def test_processes_write_the_same_sample(sample, tmp_path, monkeypatch):
-    monkeypatch.setattr("mixnet_dense.data.sample_writer._LEAST_PER_WRITER", 10)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    build_sample(SampleRequest(tmp_path / "again", train=24, val=4), stream=io.StringIO())
-    for path in sorted((tmp_path / "again").rglob("*")):
-        if path.is_file():
-            assert path.read_bytes() == (sample / path.relative_to(tmp_path / "again")).read_bytes()
 
 
 # --------------------------------------------------------------------- dataset

@@ -12,10 +12,10 @@ import pytest
 from mmengine.config import Config
 from running import ROOT
 
-from mixnet_dense.data import cityscapes
-from mixnet_dense.data.sample import SampleRequest, build_sample
 from mixnet_dense.engine.evaluate import evaluate
 from mixnet_dense.engine.train import train
+from mixnet_dense.sample.build import SampleRequest, build_sample
+from mixnet_dense.seg import prepare as cityscapes
 from mixnet_dense.weights import catalogue, convert, files
 
 pytestmark = pytest.mark.download

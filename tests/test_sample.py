@@ -1,58 +1,41 @@
 """The embedded sample: split without leaks, exact annotations, careful with folders."""
 
-import io
 import json
 import os
-import subprocess
+import shutil
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
+from running import tool
 
-from mixnet_dense.data import (
-    sample,
-    sample_coco,
-    sample_materials,
-    sample_scene,
-    sample_sources,
-    sample_writer,
-)
-from mixnet_dense.data.sample import SampleRequest, build_sample
 from mixnet_dense.errors import InputError
+from mixnet_dense.sample import build, layouts, sources
+from mixnet_dense.sample.build import SampleRequest, build_sample
+from mixnet_dense.sample.materials import cut_coins, load_materials
+from mixnet_dense.sample.scene import SceneObject, compose_scene
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-TINY = {"train": 3, "val": 2}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def materials():
-    """Read the sources once: reading them for every small build would take most of the time."""
-    loaded = sample_materials.load_materials()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, "load_materials", lambda: loaded)
-        yield loaded
+SPLITS = ("train", "val")
 
 
 @pytest.fixture(scope="module")
-def request_built(tmp_path_factory):
-    request = SampleRequest(tmp_path_factory.mktemp("built") / "sample", train=24, val=8)
-    build_sample(request, stream=io.StringIO())
-    return request
+def scenes():
+    return [compose_scene(0, "train", index) for index in range(40)]
 
 
-@pytest.fixture(scope="module")
-def scenes(materials):
-    return [
-        sample_writer.compose_indexed(materials["train"], 0, "train", index) for index in range(40)
-    ]
+@pytest.fixture
+def copied(sample, tmp_path):
+    """The request of a sample that the test may change."""
+    shutil.copytree(sample, tmp_path / "sample")
+    return SampleRequest(tmp_path / "sample", train=8, val=4)
 
 
-def read_annotations(request, split):
-    return json.loads((request.out / "annotations" / f"instances_{split}2017.json").read_text())
+def annotations_of(folder, split):
+    return json.loads((folder / "annotations" / f"instances_{split}2017.json").read_text())
 
 
 def folder_bytes(folder):
@@ -60,140 +43,167 @@ def folder_bytes(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def build_quietly(request, force=False):
-    return build_sample(request, force=force, stream=io.StringIO())
+# ----------------------------------------------------------- sources and scenes
 
 
-def test_all_source_objects_are_in_exactly_one_split(materials):
-    train, val = materials["train"], materials["val"]
-    assert {coin.source_index for coin in train.coins + val.coins} == set(range(24))
-    assert (len(train.coins), len(val.coins)) == (16, 8)
-    assert {photo.name for photo in train.photos}.isdisjoint(photo.name for photo in val.photos)
-    for name in train.digits:
-        indices = [{digit.source_index for digit in part.digits[name]} for part in (train, val)]
-        assert indices[0] and indices[1] and indices[0].isdisjoint(indices[1])
+def test_all_source_objects_are_in_exactly_one_split():
+    train, val = (load_materials()[split] for split in SPLITS)
+    used = [[name for name, _ in part["photo"]] for part in (train, val)]
+    assert sorted(used[0] + used[1]) == sorted(
+        source.file.split("/")[-1] for source in sources.SOURCES if source.use in SPLITS
+    )
+    coins = [{coin.source for coin in part["coin"]} for part in (train, val)]
+    assert coins[1] == {f"coin {index}" for index in range(2, 24, 3)}
+    assert coins[0] == {f"coin {index}" for index in range(24)} - coins[1]
+    for name in ("zero", "three", "four"):
+        # The file has 1797 digits; the first 80 % of them are 1437.
+        last, first = int(train[name][-1].source[6:]), int(val[name][0].source[6:])
+        assert last < 1437 <= first
 
 
-def test_written_splits_share_no_source(request_built):
-    used = []
-    for split in ("train", "val"):
-        content = read_annotations(request_built, split)
-        sources = {item["background"] for item in content["images"]}
-        for annotation in content["annotations"]:
-            sources.update(annotation["source"].split(", "))
-        used.append(sources)
-    assert used[0].isdisjoint(used[1])
+def test_coins_are_cut_in_reading_order_without_their_cloth():
+    cloth = np.linspace(110, 40, 160).astype(np.uint8)
+    scan = np.repeat(cloth[:, None], 180, axis=1)
+    for (x, y), radius in (((50, 52), 18), ((120, 36), 22), ((50, 122), 25), ((125, 106), 20)):
+        cv2.circle(scan, (x, y), radius, 200, cv2.FILLED)
+        cv2.circle(scan, (x, y), radius // 2, 230, cv2.FILLED)
+    coins = cut_coins(scan)
+    assert [coin.source for coin in coins] == ["coin 0", "coin 1", "coin 2", "coin 3"]
+    for coin, radius in zip(coins, (18, 22, 25, 20), strict=True):
+        # The outermost pixel is left out.
+        assert np.count_nonzero(coin.alpha > 127) == pytest.approx(np.pi * radius**2, rel=0.06)
+        assert coin.gray[coin.alpha > 127].max() == 255  # stretched
 
 
-def test_every_source_has_a_known_licence_and_is_named_in_the_readme(request_built):
-    readme = (request_built.out / "README.md").read_text(encoding="utf-8")
-    for source in sample_sources.SOURCES:
-        assert source.licence in sample_sources.LICENCE_URLS
-        assert f"| {source.package} | {source.file} |" in readme
-        assert source.credit in readme
-    assert "lfw" not in readme
-
-
-def test_same_arguments_give_the_same_bytes(tmp_path):
-    for name in ("first", "second"):
-        build_quietly(SampleRequest(tmp_path / name, seed=3, **TINY))
-    assert folder_bytes(tmp_path / "first") == folder_bytes(tmp_path / "second")
-
-
-def test_another_seed_and_split_give_other_scenes(materials):
-    images = [
-        sample_writer.compose_indexed(materials["train"], seed, split, 0).image.tobytes()
-        for seed, split in ((0, "train"), (1, "train"), (0, "val"))
-    ]
-    assert len(set(images)) == 3
-
-
-def test_annotation_files_are_full_coco(request_built):
-    for split in ("train", "val"):
-        content = read_annotations(request_built, split)
-        assert {"info", "licenses", "images", "annotations", "categories"} <= set(content)
-        assert len(content["images"]) == getattr(request_built, split)
-        names = [(item["id"], item["name"]) for item in content["categories"]]
-        assert names == list(enumerate(sample.CLASSES, start=1))
-        for record in content["images"]:
-            image = cv2.imread(str(request_built.out / f"{split}2017" / record["file_name"]))
-            assert image.shape == (record["height"], record["width"], 3)
-
-
-def test_pycocotools_reads_masks_that_fill_their_boxes(request_built):
-    coco = COCO(str(request_built.out / "annotations" / "instances_train2017.json"))
-    crowds = [item for item in coco.anns.values() if item["iscrowd"]]
-    assert crowds
-    for annotation in crowds:
-        mask = coco.annToMask(annotation).astype(bool)
-        assert sample_coco.mask_box(mask) == annotation["bbox"]
-        assert mask.sum() == annotation["area"]
-    for annotation in coco.anns.values():
-        left, top, width, height = sample_coco.mask_box(coco.annToMask(annotation) > 0)
-        expected = annotation["bbox"]
-        assert np.abs(np.subtract([left, top, width, height], expected)).max() <= 1
-        assert coco.annToMask(annotation).sum() >= 0.95 * annotation["area"]
-
-
-def test_boxes_are_inside_the_image_and_equal_mask_extents(scenes):
-    for scene in scenes:
-        height, width = scene.image.shape[:2]
-        for scene_object in scene.objects:
-            record = sample_coco.annotation_record(1, scene_object)
-            left, top, box_width, box_height = record["bbox"]
-            assert 0 <= left < left + box_width <= width
-            assert 0 <= top < top + box_height <= height
-            mask = scene_object.mask.copy()
-            window = mask[top : top + box_height, left : left + box_width]
-            assert window[0].any() and window[-1].any()
-            assert window[:, 0].any() and window[:, -1].any()
-            window[:] = False
-            assert not mask.any()
+def test_another_seed_split_and_number_give_other_scenes():
+    given = ((0, "train", 0), (1, "train", 0), (0, "val", 0), (0, "train", 1))
+    assert len({compose_scene(*numbers).image.tobytes() for numbers in given}) == 4
 
 
 def test_every_object_is_visible_enough_and_masks_do_not_overlap(scenes):
     for scene in scenes:
         total = np.zeros(scene.image.shape[:2], int)
-        for scene_object in scene.objects:
-            assert sample_scene.visible_share(scene_object) >= 0.5
-            total += scene_object.mask
+        for item in scene.objects:
+            assert item.mask.sum() >= (0.8 if item.is_crowd else 0.6) * item.full_area
+            total += item.mask
         assert total.max(initial=0) <= 1
 
 
-def test_empty_and_crowd_images_exist(request_built, scenes):
-    content = read_annotations(request_built, "val")
-    with_objects = {item["image_id"] for item in content["annotations"]}
-    assert len(with_objects) < len(content["images"])
+def test_one_image_of_16_is_empty_and_one_of_20_has_a_heap(scenes):
     for index, scene in enumerate(scenes):
-        crowds = [item for item in scene.objects if item.is_crowd]
-        kind = sample_scene.scene_kind(index)
-        assert (kind == "empty") == (not scene.objects)
-        assert len(crowds) == (kind == "crowd")
-        assert all(crowd.source.count(", ") >= 9 for crowd in crowds)
+        heaps = [item for item in scene.objects if item.is_crowd]
+        assert (not scene.objects) == (index in (5, 21, 37))
+        assert len(heaps) == (index in (7, 27))
+        assert all(11 <= len(heap.source.split(", ")) < 17 for heap in heaps)
 
 
-def test_run_lengths_start_with_background():
-    mask = np.array([[True, False], [True, True]])
-    assert sample_coco.run_lengths(mask) == {"counts": [0, 2, 1, 1], "size": [2, 2]}
+# ------------------------------------------------------------------------ files
 
 
-def test_a_second_build_does_no_work_and_other_settings_need_force(request_built):
-    before = folder_bytes(request_built.out)
-    assert build_quietly(request_built) is None
-    with pytest.raises(InputError, match="--force") as caught:
-        build_quietly(replace(request_built, seed=9))
-    assert str(request_built.out) in str(caught.value)
-    assert folder_bytes(request_built.out) == before
+@pytest.fixture
+def rectangle():
+    """Rows 1 to 2 and columns 1 to 3 of an image of 4 x 5 pixels."""
+    mask = np.zeros((4, 5), bool)
+    mask[1:3, 1:4] = True
+    return SceneObject("zero", "digit 8", mask, 6)
 
 
-def test_force_replaces_a_sample(tmp_path):
-    request = SampleRequest(tmp_path / "sample", **TINY)
-    build_quietly(request)
-    (request.out / "val2017" / "000000.jpg").unlink()
+def test_record_of_an_object(rectangle):
+    assert layouts.annotation_record(7, rectangle) == {
+        "image_id": 7,
+        "category_id": 2,
+        "bbox": [1, 1, 3, 2],
+        "area": 6,
+        "iscrowd": 0,
+        # A quarter of a pixel inside the rectangle's corners (1, 1) and (4, 3).
+        "segmentation": [[1.25, 1.25, 1.25, 2.75, 3.75, 2.75, 3.75, 1.25]],
+        "source": "digit 8",
+    }
+
+
+def test_record_of_a_heap_has_its_exact_mask(rectangle):
+    record = layouts.annotation_record(7, rectangle._replace(is_crowd=True))
+    assert record["iscrowd"] == 1
+    json.dumps(record)
+    assert (coco_mask.decode(record["segmentation"]) == rectangle.mask).all()
+
+
+def test_annotation_files_are_full_coco(sample):
+    for split, count in (("train", 8), ("val", 4)):
+        content = annotations_of(sample, split)
+        assert set(content) == {"info", "licenses", "images", "annotations", "categories"}
+        names = [(row["id"], row["name"]) for row in content["categories"]]
+        assert names == [(1, "coin"), (2, "zero"), (3, "three"), (4, "four")]
+        assert [row["id"] for row in content["images"]] == list(range(1, count + 1))
+        ids = [row["id"] for row in content["annotations"]]
+        assert ids == list(range(1, len(ids) + 1))
+        for record in content["images"]:
+            image = cv2.imread(str(sample / f"{split}2017" / record["file_name"]))
+            assert image.shape == (record["height"], record["width"], 3)
+
+
+def test_pycocotools_reads_masks_that_fill_their_boxes(sample):
+    coco = COCO(str(sample / "annotations" / "instances_train2017.json"))
+    assert sum(row["iscrowd"] for row in coco.anns.values()) == 1
+    for row in coco.anns.values():
+        mask = coco.annToMask(row)
+        rows, columns = np.nonzero(mask)
+        left, top = columns.min(), rows.min()
+        box = [left, top, columns.max() + 1 - left, rows.max() + 1 - top]
+        tolerance = 0 if row["iscrowd"] else 1  # a polygon is not exact
+        assert np.abs(np.subtract(box, row["bbox"])).max() <= tolerance
+        assert mask.sum() == row["area"] if row["iscrowd"] else mask.sum() >= 0.95 * row["area"]
+
+
+def test_written_splits_share_no_source(sample):
+    used = []
+    for split in SPLITS:
+        content = annotations_of(sample, split)
+        found = {row["background"] for row in content["images"]}
+        used.append(found.union(*(row["source"].split(", ") for row in content["annotations"])))
+    assert min(map(len, used)) > 4 and used[0].isdisjoint(used[1])
+
+
+def test_every_source_has_a_known_licence_and_is_named_in_the_readme(sample):
+    readme = (sample / "README.md").read_text(encoding="utf-8")
+    for source in sources.SOURCES:
+        assert f"| {source.package} | {source.file} |" in readme
+        assert source.credit in readme
+        assert f"- {source.licence}: {sources.LICENCE_URLS[source.licence]}\n" in readme
+
+
+def test_preview_has_a_row_of_four_tiles(sample):
+    assert cv2.imread(str(sample / "preview.jpg")).shape == (288, 4 * 352, 3)
+
+
+def test_processes_write_the_same_bytes(sample, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "_LEAST_PER_PROCESS", 6)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    build_sample(SampleRequest(tmp_path / "again", train=8, val=4))
+    assert folder_bytes(tmp_path / "again") == folder_bytes(sample)
+
+
+# ---------------------------------------------------------------------- folders
+
+
+def test_a_second_build_does_no_work_and_other_settings_need_force(sample):
+    request = SampleRequest(sample, train=8, val=4)
+    before = folder_bytes(sample)
+    assert build_sample(request) is None
+    with pytest.raises(InputError, match=f"{sample} .*other settings; --force"):
+        build_sample(replace(request, seed=9))
+    assert folder_bytes(sample) == before
+
+
+def test_force_replaces_a_sample(copied, tmp_path):
+    (copied.out / "val2017" / "000000.jpg").unlink()
     with pytest.raises(InputError, match="damaged"):
-        build_quietly(request)
-    assert build_quietly(replace(request, seed=1), force=True) is not None
-    assert sample.read_stamp(request.out)["seed"] == 1
+        build_sample(copied)
+    smaller = replace(copied, train=2, val=1, seed=1)
+    counts = build_sample(smaller, force=True)
+    assert (counts["train"]["images"], counts["val"]["images"]) == (2, 1)
+    assert len(list(copied.out.glob("train2017/*.jpg"))) == 2
+    assert build_sample(smaller) is None
     assert os.listdir(tmp_path) == ["sample"]
 
 
@@ -204,68 +214,71 @@ def test_a_foreign_folder_is_refused_and_untouched(tmp_path, force):
     (folder / "thesis.txt").write_text("years of work")
     (folder / "sample.json").write_text("{}")
     before = folder_bytes(folder)
-    with pytest.raises(InputError, match="mine"):
-        build_quietly(SampleRequest(folder, **TINY), force=force)
+    with pytest.raises(InputError, match="mine is not a sample"):
+        build_sample(SampleRequest(folder, train=1, val=1), force=force)
     assert folder_bytes(folder) == before
     assert os.listdir(tmp_path) == ["mine"]
 
 
-def test_force_keeps_a_sample_with_a_file_of_the_user(tmp_path):
-    request = SampleRequest(tmp_path / "sample", **TINY)
-    build_quietly(request)
-    (request.out / "notes.txt").write_text("mine")
+def test_force_keeps_a_sample_with_a_file_of_the_user(copied):
+    (copied.out / "notes.txt").write_text("mine")
+    before = folder_bytes(copied.out)
     with pytest.raises(InputError, match=r"notes\.txt"):
-        build_quietly(request, force=True)
-    assert (request.out / "notes.txt").read_text() == "mine"
+        build_sample(copied, force=True)
+    assert folder_bytes(copied.out) == before
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
 def test_an_interrupted_build_leaves_nothing(tmp_path, monkeypatch, error):
     def stop(path, image):
         raise error
 
-    monkeypatch.setattr(sample_writer, "write_jpeg", stop)
-    with pytest.raises((KeyboardInterrupt, InputError)):
-        build_quietly(SampleRequest(tmp_path / "sample", **TINY))
+    monkeypatch.setattr(layouts, "write_picture", stop)
+    with pytest.raises((KeyboardInterrupt, InputError), match="|No space left"):
+        build_sample(SampleRequest(tmp_path / "sample", train=3, val=2))
     assert os.listdir(tmp_path) == []
 
 
-def test_an_interrupted_replacement_keeps_the_old_sample(tmp_path, monkeypatch):
-    request = SampleRequest(tmp_path / "sample", **TINY)
-    build_quietly(request)
-    before = folder_bytes(request.out)
+def test_an_interrupted_replacement_keeps_the_old_sample(copied, tmp_path, monkeypatch):
+    before = folder_bytes(copied.out)
 
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sample, "readme_text", stop)
+    monkeypatch.setattr(build, "readme_text", stop)
     with pytest.raises(KeyboardInterrupt):
-        build_quietly(replace(request, seed=1), force=True)
-    assert folder_bytes(request.out) == before
+        build_sample(replace(copied, train=2, val=1), force=True)
+    assert folder_bytes(copied.out) == before
     assert os.listdir(tmp_path) == ["sample"]
+
+
+# -------------------------------------------------------------------- bad input
 
 
 def test_an_unwritable_place_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot write .*file"):
-        build_quietly(SampleRequest(tmp_path / "file" / "sample", **TINY))
+    with pytest.raises(InputError, match="cannot make the sample .*file"):
+        build_sample(SampleRequest(tmp_path / "file" / "sample", train=1, val=1))
 
 
 def test_missing_packages_are_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "skimage", None)
+    monkeypatch.setitem(sys.modules, "skimage.data", None)
+    (coins,) = [source for source in sources.SOURCES if source.use == "coins"]
     with pytest.raises(InputError, match=r'pip install "mixnet_dense\[sample\]"'):
-        sample_sources.package_folders()
+        sources.source_path(coins)
 
 
 @pytest.mark.parametrize("option", ["--train=-3", "--val=0", "--seed=-1"])
-def test_a_bad_number_is_one_line_and_exit_code_2(tmp_path, option):
-    tool = REPOSITORY / "tools" / "prepare_data.py"
-    paths = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
-    result = subprocess.run(
-        [sys.executable, str(tool), "sample", "--out", str(tmp_path / "sample"), option],
-        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, check=False,
-    )  # fmt: skip
-    assert result.returncode == 2
-    assert result.stderr.count("\n") == 1
-    assert option.split("=")[0] in result.stderr
+def test_a_bad_number_is_named(tmp_path, option):
+    name, number = option.split("=")
+    with pytest.raises(InputError, match=f"^{name} is {number}; give . or more$"):
+        tool("prepare_data")("sample", "--out", tmp_path / "sample", option)
     assert os.listdir(tmp_path) == []
+
+
+def test_the_tool_counts_what_it_wrote(tmp_path, capsys):
+    command = ("sample", "--out", tmp_path / "sample", "--train", 2, "--val", 1)
+    tool("prepare_data")(*command)
+    assert "train: 2 images, 0 images without objects, " in capsys.readouterr().out
+    tool("prepare_data")(*command)
+    assert "nothing to do" in capsys.readouterr().out

@@ -14,9 +14,9 @@ import pytest
 import torch
 from running import ROOT, shell, tool
 
-from mixnet_dense.data.sample import SampleRequest, build_sample
 from mixnet_dense.engine.compiling import compile_backbone
 from mixnet_dense.errors import InputError
+from mixnet_dense.sample.build import SampleRequest, build_sample
 from mixnet_dense.weights.load import latest_checkpoint
 
 CONFIG = f'''

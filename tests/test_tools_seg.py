@@ -13,10 +13,10 @@ from mmseg.datasets import CityscapesDataset
 from PIL import Image
 from running import ROOT, one_error_line, shell, tool
 
-from mixnet_dense.data import cityscapes
-from mixnet_dense.data.sample import SampleRequest, build_sample
 from mixnet_dense.engine import draw_masks as masks
 from mixnet_dense.errors import InputError
+from mixnet_dense.sample.build import SampleRequest, build_sample
+from mixnet_dense.seg import prepare as cityscapes
 
 CONFIG = f'''
 _base_ = "{ROOT}/configs/lraspp_mobilenetv3_small_sample.py"

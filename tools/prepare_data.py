@@ -41,7 +41,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def prepare_sample(args: argparse.Namespace) -> None:
     """Write the embedded sample and say what is in it."""
-    from mixnet_dense.data.sample import SampleRequest, build_sample
+    from mixnet_dense.sample.build import SampleRequest, build_sample
 
     request = SampleRequest(args.out, args.train, args.val, args.seed)
     summary = build_sample(request, force=args.force)

@@ -1,1 +1,0 @@
-"""Data sets: building the embedded sample, and reading what users bring."""
