@@ -88,7 +88,12 @@ def build_sample(
             summary = _write_all(request, new, stream)
             if out.exists():
                 out.rename(old)
-            new.rename(out)
+            try:
+                new.rename(out)
+            except OSError:
+                if old.exists():
+                    old.rename(out)
+                raise
     except OSError as error:
         raise InputError(f"cannot make the sample {request.out}: {error}") from error
     return summary
