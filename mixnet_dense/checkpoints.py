@@ -5,11 +5,10 @@ import struct
 import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 
-from mixnet_dense.errors import InputError
+from mixnet_dense.errors import InputError, first_line
 from mixnet_dense.files import check_writable
 
 # Where libraries put the state dict; the first that is there.
@@ -46,15 +45,13 @@ def read(path: str) -> tuple[dict, dict]:
     if Path(path).suffix == ".safetensors":
         content, meta = _read_safetensors(path)
     else:
-        content = load_file(path)
-        meta = content.get("meta") if isinstance(content, dict) else None
-        for name in _WRAPPERS:
-            if isinstance(content, dict) and isinstance(content.get(name), Mapping):
-                content = content[name]
-                break
+        content, meta = load_file(path), {}
+        if isinstance(content, dict):
+            meta = content["meta"] if isinstance(content.get("meta"), dict) else {}
+            inner = [content[name] for name in _WRAPPERS if isinstance(content.get(name), Mapping)]
+            content = inner[0] if inner else content
         _check_weights(path, content)
-    state_dict = {key.removeprefix("module."): value for key, value in content.items()}
-    return state_dict, meta if isinstance(meta, dict) else {}
+    return {key.removeprefix("module."): value for key, value in content.items()}, meta
 
 
 def load_file(path, map_location="cpu"):
@@ -117,18 +114,19 @@ def _check_weights(path: str, content) -> None:
 
 def _read_safetensors(path: str) -> tuple[dict, dict]:
     file = _existing(path)
-    library = _safetensors()
+    _safetensors()
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, framework="pt") as opened:
             meta = json.loads((opened.metadata() or {}).get(_META, "{}"))
-        return library.load_file(file), meta
+            return {key: opened.get_tensor(key) for key in opened.keys()}, meta
     except (SafetensorError, ValueError, OSError) as error:
-        raise InputError(f"checkpoint '{path}' is not readable: {error}") from error
+        raise InputError(f"checkpoint '{path}' is not readable: {first_line(error)}") from error
 
 
 def _safetensors():
+    """The library ``safetensors.torch``, which is not among the packages always installed."""
     try:
         import safetensors.torch
     except ImportError as error:
@@ -162,7 +160,7 @@ def write(path: str, state_dict: Mapping, meta: Mapping) -> None:
             torch.save(dict(state_dict=dict(state_dict), meta=dict(meta)), partial)
         partial.replace(path)
     except (OSError, RuntimeError) as error:  # torch tells a full disk as RuntimeError
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise InputError(f"{path}: cannot be written: {reason}") from error
     finally:
         partial.unlink(missing_ok=True)
@@ -176,18 +174,9 @@ def check_suffix(path: str) -> None:
 
 # ------------------------------------------------------------------- allow-list
 
-# What unpickling bytes that are no checkpoint may raise.
-_BROKEN = (
-    RuntimeError,
-    EOFError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    TypeError,
-    AssertionError,
-    OSError,
-    struct.error,
-)
+# What unpickling bytes that are no checkpoint may raise; ValueError has UnicodeDecodeError.
+_BROKEN = (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError)
+_BROKEN += (TypeError, AssertionError, struct.error)
 
 
 def _restricted(torch_load):
@@ -199,23 +188,12 @@ def _restricted(torch_load):
         if _trusted:
             return torch_load(file, map_location=map_location, weights_only=False)
         try:
-            try:
-                allowed = _plain_values()
-                if "mmengine" in sys.modules:
-                    allowed += _log_buffers()
-                with torch.serialization.safe_globals(allowed):
-                    return torch_load(file, map_location=map_location, weights_only=True)
-            except UnpicklingError as error:
-                # mmengine takes seconds to import: only for its own checkpoints.
-                if "mmengine." not in str(error) or not find_spec("mmengine"):
-                    raise
             with torch.serialization.safe_globals(_plain_values() + _log_buffers()):
                 return torch_load(file, map_location=map_location, weights_only=True)
         except UnpicklingError as error:
             raise InputError(f"checkpoint '{file}': {_explain(error)}") from error
         except _BROKEN as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(f"checkpoint '{file}' is not readable: {reason}") from error
+            raise InputError(f"checkpoint '{file}' is not readable: {first_line(error)}") from error
 
     return load
 
@@ -243,17 +221,20 @@ def _plain_values() -> list:
     return allowed
 
 
+class _Unread:
+    """Takes the place of mmengine's log buffers where mmengine is not in use."""
+
+
 def _log_buffers() -> list:
-    """mmengine's own log buffers, in its checkpoints."""
-    from mmengine.logging.history_buffer import HistoryBuffer
+    """mmengine's own log buffers, in its checkpoints; mmengine is not imported for them."""
+    module = sys.modules.get("mmengine.logging.history_buffer")
+    buffer = module.HistoryBuffer if module else _Unread
 
-    return [HistoryBuffer, (_history_method, "builtins.getattr")]
+    def method(owner: type, name: str):
+        """``getattr``, for the statistics of the buffers and nothing else."""
+        if owner is not buffer or name not in ("min", "max", "mean", "current"):
+            raise UnpicklingError(f"Unsupported global: GLOBAL getattr({owner}, {name})")
+        return getattr(buffer, name, None)
 
-
-def _history_method(owner: type, name: str):
-    """The one use of ``getattr`` in mmengine's checkpoints: its buffers' statistics."""
-    from mmengine.logging.history_buffer import HistoryBuffer
-
-    if owner is not HistoryBuffer or name not in ("min", "max", "mean", "current"):
-        raise UnpicklingError(f"Unsupported global: GLOBAL getattr({owner}, {name})")
-    return getattr(HistoryBuffer, name)
+    name = "mmengine.logging.history_buffer.HistoryBuffer"
+    return [(buffer, name), (method, "builtins.getattr")]

@@ -31,7 +31,7 @@ def parse_args(argv=None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     from mixnet_dense import checkpoints as files
     from mixnet_dense.weights import catalogue, hub
-    from mixnet_dense.weights.convert import plan, revert
+    from mixnet_dense.weights.conversion import plan, revert
 
     files.check_suffix(args.dst)
     name = f"{args.source} {args.model}"
@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> None:
     for kind, keys in (
         ("missing", found.missing),
         ("not of this model", found.left_over),
-        ("of another shape", found.misshapen),
+        ("of another shape", found.mismatched),
     ):
         print(*(f"{kind}: {key}" for key in keys), sep="\n", end="\n" if keys else "")
     if found.outside:

@@ -188,11 +188,13 @@ class MobileBackbone(nn.Module):
         """
         self.apply(_initialise)
         if self.init_cfg:
-            from mmengine.model import initialize
+            from mmengine.model import initialize, update_init_info
 
             from mixnet_dense.registry import MODELS
 
             MODELS.import_from_location()  # which makes timm:// and tv:// known
+            if hasattr(self, "_params_init_info"):  # a host logs what initialised each value
+                update_init_info(self, "He initialisation by fan-in")
             initialize(self, self.init_cfg)
 
     def _chain(self) -> list[nn.Module]:

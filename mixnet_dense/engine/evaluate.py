@@ -15,8 +15,8 @@ from mixnet_dense.engine.config import (
     work_dir,
 )
 from mixnet_dense.engine.predict import load_or_attach, predict
-from mixnet_dense.engine.pretrained import warn_mismatches
 from mixnet_dense.files import check_writable, json_number, write_json
+from mixnet_dense.weights.assume import warn_mismatches
 
 
 def evaluate(

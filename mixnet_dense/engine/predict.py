@@ -11,12 +11,12 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 from torch import nn
 
-from mixnet_dense.engine.pretrained import warn_mismatches
 from mixnet_dense.errors import InputError
 from mixnet_dense.export.hosted import attach, is_exported
 from mixnet_dense.files import check_writable, write_json
 from mixnet_dense.images import picture_names, read_image
 from mixnet_dense.registry import MODELS
+from mixnet_dense.weights.assume import warn_mismatches
 from mixnet_dense.weights.load import load_weights
 
 

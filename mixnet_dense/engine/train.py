@@ -14,8 +14,8 @@ from mixnet_dense.engine.config import (
 )
 from mixnet_dense.engine.live import LiveProgressHook
 from mixnet_dense.engine.memory import keep_freed_memory
-from mixnet_dense.engine.pretrained import warn_pretrained
 from mixnet_dense.errors import InputError
+from mixnet_dense.weights.assume import warn_pretrained
 from mixnet_dense.weights.load import latest_checkpoint
 
 

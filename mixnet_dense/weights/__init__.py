@@ -1,5 +1,5 @@
-"""Weights of other libraries, converted to ours and back."""
+"""Weights: of other libraries converted to ours and back, and of our own checkpoints."""
 
-from mixnet_dense.weights.convert import convert, revert
+from mixnet_dense.weights.conversion import convert, revert
 
 __all__ = ["convert", "revert"]

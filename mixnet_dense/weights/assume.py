@@ -1,10 +1,17 @@
-"""Whether a config has what weights assume: padding, batch norm, image scaling."""
+"""Whether a config has what its weights assume: padding, batch norm, scaling of images."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from logging import Logger
 
-_BACKBONE = {"type": None, "arch": None, "width": 1.0, "fixed_stem": False, "padding": "symmetric"}
-# Said where the weights name them: those of whole models and of dilated backbones.
-_LAYOUT = {"output_stride": 32, "dilate_strided": False, "reduced_tail": None}
+from mixnet_dense import checkpoints
+from mixnet_dense.weights import hub
+from mixnet_dense.weights.catalogue import metadata
+
+# What a config means that does not say it.
+_BACKBONE = dict(
+    width=1.0, fixed_stem=False, padding="symmetric", output_stride=32, dilate_strided=False
+)
+_IMAGES = dict(bgr_to_rgb=False)
 _EPS = 1e-5
 
 
@@ -15,28 +22,19 @@ def mismatches(model: Mapping, assumes: Mapping) -> list[str]:
         model: the config's ``model``, with ``backbone`` and ``data_preprocessor``.
         assumes: see `catalogue.Origin.assumes`.
     """
-    wanted, found = assumes["backbone"], model["backbone"]
-    pairs = [
-        (f"backbone.{name}", wanted.get(name, usual), found.get(name, usual))
-        for name, usual in _BACKBONE.items()
-        if wanted.get(name, usual) is not None and found.get(name, usual) is not None
-    ]
-    pairs += [
-        (f"backbone.{name}", wanted[name], found.get(name, usual))
-        for name, usual in _LAYOUT.items()
-        if name in wanted
-    ]
-    eps = (found.get("norm_cfg") or {}).get("eps", _EPS)
-    pairs.append(("backbone.norm_cfg.eps", wanted["norm_cfg"]["eps"], eps))
-    own = model.get("data_preprocessor") or {}
-    pairs += [
-        (f"data_preprocessor.{name}", value, own.get(name, False if name == "bgr_to_rgb" else None))
-        for name, value in assumes["data_preprocessor"].items()
+    wanted, images = dict(assumes["backbone"]), assumes["data_preprocessor"]
+    eps = wanted.pop("norm_cfg")["eps"]
+    found = {"arch": wanted["arch"], **_BACKBONE, **model["backbone"]}
+    own = {**_IMAGES, **(model.get("data_preprocessor") or {})}
+    compared = [
+        *((f"backbone.{name}", found.get(name), value) for name, value in wanted.items()),
+        ("backbone.norm_cfg.eps", (found.get("norm_cfg") or {}).get("eps", _EPS), eps),
+        *((f"data_preprocessor.{name}", own.get(name), value) for name, value in images.items()),
     ]
     return [
         f"{name} is {_plain(have)}, the weights assume {_plain(want)}"
-        for name, want, have in pairs
-        if _plain(want) != _plain(have)
+        for name, have, want in compared
+        if _plain(have) != _plain(want)
     ]
 
 
@@ -49,3 +47,39 @@ def _plain(value):
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(f"{value:.6g}")
     return value
+
+
+def warn_mismatches(config: Mapping, meta: Mapping, logger: Logger) -> None:
+    """Log what a config has other than a checkpoint assumes; ``meta`` is the checkpoint's."""
+    if "assumes" not in meta:
+        return
+    model = config["model"].get("module", config["model"])  # without test-time augmentation
+    for line in mismatches(model, meta["assumes"]):
+        logger.warning(f"{'{source} {model}'.format(**meta['converted'])}: {line}")
+
+
+def warn_pretrained(config: Mapping, logger: Logger) -> None:
+    """`warn_mismatches` of the weights that training begins with.
+
+    These are those of ``load_from``, else of ``init_cfg`` of the model and its backbone.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    for checkpoint in _pretrained(config):
+        origin = hub.origin_of(checkpoint)
+        if origin:
+            warn_mismatches(config, metadata(*origin), logger)
+        elif "://" not in checkpoint:
+            warn_mismatches(config, checkpoints.read(checkpoint)[1], logger)
+
+
+def _pretrained(config: Mapping) -> Iterator[str]:
+    if config.get("load_from"):
+        yield str(config["load_from"])
+        return
+    for part in (config["model"], config["model"].get("backbone", {})):
+        inits = part.get("init_cfg") or []
+        for init in [inits] if isinstance(inits, Mapping) else inits:
+            if init.get("type") == "Pretrained":
+                yield str(init["checkpoint"])

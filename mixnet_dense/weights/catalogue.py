@@ -8,30 +8,79 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from mixnet_dense.backbones import tables
+import torch
+from torch import Tensor
+
+from mixnet_dense.backbones import networks
 from mixnet_dense.backbones.arch import Network
 from mixnet_dense.errors import InputError
-from mixnet_dense.weights import rules
-from mixnet_dense.weights.rules import Rule
+from mixnet_dense.weights import names
+from mixnet_dense.weights.rules import Names
 
-TABLES = {
-    "MixNet": tables.MIXNET,
-    "MobileNetV1": tables.MOBILENET_V1,
-    "MobileNetV2": tables.MOBILENET_V2,
-    "MobileNetV3": tables.MOBILENET_V3,
-    "MnasNet": tables.MNASNET,
-}
+_V2 = ("MobileNetV2", "classification")
+_LARGE, _SMALL = ("MobileNetV3", "large"), ("MobileNetV3", "small")
 _IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 _HALF = ((127.5,) * 3,) * 2
-_TF_PADDING = "same"
+_SAME = dict(padding="same")
 
-
-# COCO's 80 classes carry the ids 1 to 90 with these left out.
+# COCO's 80 classes have the ids 1 to 90 without these.
 COCO_GAPS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 
+# Known to timm 1.0.31 (as NAME.untrained), which has no weights for them.
+UNTRAINED = ("mobilenetv2_035", "mobilenetv2_075", "mobilenetv3_large_075", "semnasnet_050")
 
-def _coco() -> tuple[str, ...]:
-    return _class_names("mmdet", "CocoDataset")
+
+@dataclass(frozen=True)
+class Origin:
+    """A model of another library.
+
+    Attributes:
+        names: what that library calls the modules.
+        kind, arch: our backbone's type and ``arch``.
+        options: its other arguments that decide what it computes.
+        eps: of its batch norm.
+        scaling: mean and standard deviation that images have subtracted and divided by,
+            for pixels from 0 to 255, red first.
+        whole: ``'detection'`` or ``'segmentation'`` for a whole model, '' for a backbone.
+        prefix: what the keys of its backbone begin with in its checkpoints; other keys are
+            left out.
+        classes: gives the names of a whole model's classes, in order.
+    """
+
+    names: Names
+    kind: str
+    arch: str
+    options: Mapping = field(default_factory=dict)
+    eps: float = 1e-5
+    scaling: tuple = _IMAGENET
+    whole: str = ""
+    prefix: str = ""
+    classes: Callable[[], tuple[str, ...]] | None = None
+
+    @property
+    def table(self) -> Network:
+        return getattr(networks, self.kind).tables[self.arch]
+
+    @property
+    def taps(self) -> tuple[str]:
+        """The deepest tap of the backbone that has exactly these weights."""
+        return ("last",) if self.names.last else ("c5",)
+
+    def expected(self) -> dict[str, Tensor]:
+        """The state dict of our backbone, of tensors that have a shape and no values."""
+        with torch.device("meta"):
+            build = getattr(networks, self.kind)
+            return build(self.arch, out_taps=self.taps, **self.options).state_dict()
+
+    def assumes(self) -> dict:
+        """What a config must have for these weights: backbone and preprocessing."""
+        mean, std = self.scaling
+        backbone = dict(type=f"mixnet_dense.{self.kind}", arch=self.arch)
+        backbone |= dict(width=1.0, padding="symmetric") | self.options
+        return dict(
+            backbone={**backbone, "norm_cfg": dict(eps=self.eps)},
+            data_preprocessor=dict(mean=list(mean), std=list(std), bgr_to_rgb=True),
+        )
 
 
 def _class_names(library: str, dataset: str) -> tuple[str, ...]:
@@ -42,148 +91,95 @@ def _class_names(library: str, dataset: str) -> tuple[str, ...]:
     return tuple(getattr(datasets, dataset).METAINFO["classes"])
 
 
+def _coco() -> tuple[str, ...]:
+    return _class_names("mmdet", "CocoDataset")
+
+
 def coco_slots() -> tuple[str, ...]:
     """COCO's classes by id from 1 to 90, ``(none ID)`` for ids without one."""
-    names = iter(_coco())
-    return tuple(f"(none {i})" if i in COCO_GAPS else next(names) for i in range(1, 91))
+    known = iter(_coco())
+    return tuple(f"(none {i})" if i in COCO_GAPS else next(known) for i in range(1, 91))
 
 
 def _voc() -> tuple[str, ...]:
     return _class_names("mmseg", "PascalVOCDataset")
 
 
-@dataclass(frozen=True)
-class Origin:
-    """A model of another library.
-
-    Attributes:
-        rules: from our table to `Rule`.
-        kind, arch: our backbone's type and ``arch``.
-        options: its other arguments that decide what it computes.
-        eps: of its batch norm.
-        scaling: mean and standard deviation that images have subtracted and divided by,
-            for pixels from 0 to 255, red first.
-        whole: ``'detector'`` or ``'segmenter'``; '' for a backbone.
-        taps: of our backbone that has exactly these weights.
-        prefix: what its checkpoints have before each of its keys; others are left out.
-        classes: names of a whole model's classes, in order.
-    """
-
-    rules: Callable[[Network], Iterator[Rule]]
-    kind: str
-    arch: str
-    options: Mapping = field(default_factory=dict)
-    eps: float = 1e-5
-    scaling: tuple = _IMAGENET
-    whole: str = ""
-    taps: tuple[str, ...] = ("last",)
-    prefix: str = ""
-    classes: Callable[[], tuple[str, ...]] | None = None
-
-    @property
-    def table(self) -> Network:
-        return TABLES[self.kind][self.arch]
-
-    def assumes(self) -> dict:
-        """What a config must have for these weights: backbone and preprocessing."""
-        mean, std = self.scaling
-        backbone = dict(type=f"mixnet_dense.{self.kind}", arch=self.arch, **self.options)
-        backbone = {"width": 1.0, "padding": "symmetric", **backbone}
-        return dict(
-            backbone={**backbone, "norm_cfg": dict(eps=self.eps)},
-            data_preprocessor=dict(mean=list(mean), std=list(std), bgr_to_rgb=True),
-        )
+# Name in timm without its width, our backbone, widths.
+_TIMM = (
+    ("mobilenetv1", ("MobileNetV1", "v1"), (1.0,)),
+    ("mobilenetv2", _V2, (0.35, 0.5, 0.75, 1.0, 1.4)),
+    ("semnasnet", ("MnasNet", "classification"), (0.5, 0.75, 1.0)),
+    ("mobilenetv3_large", _LARGE, (0.75, 1.0)),
+    ("mobilenetv3_small", _SMALL, (0.5, 0.75, 1.0)),
+    ("tf_mobilenetv3_large", _LARGE, (0.75, 1.0)),
+    ("tf_mobilenetv3_large_minimal", ("MobileNetV3", "large_minimal"), (1.0,)),
+    ("tf_mobilenetv3_small", _SMALL, (0.75, 1.0)),
+    ("tf_mobilenetv3_small_minimal", ("MobileNetV3", "small_minimal"), (1.0,)),
+)
 
 
 def _timm() -> Iterator[tuple[str, Origin]]:
     for size in "sml":
-        yield f"mixnet_{size}", Origin(rules.timm, "MixNet", size)
-        tf = dict(options=dict(padding=_TF_PADDING), eps=1e-3)
-        yield f"tf_mixnet_{size}", Origin(rules.timm, "MixNet", size, **tf)
-    yield "mobilenetv1_100", Origin(rules.timm, "MobileNetV1", "v1", scaling=_HALF)
-    for width in (0.35, 0.5, 0.75, 1.0, 1.4):
-        yield f"mobilenetv2_{_percent(width)}", _wide(rules.timm, "MobileNetV2", width)
-    for width in (0.5, 0.75, 1.0):
-        yield f"semnasnet_{_percent(width)}", _wide(rules.timm, "MnasNet", width)
-    for arch, widths in (("large", (0.75, 1.0)), ("small", (0.5, 0.75, 1.0))):
+        yield f"mixnet_{size}", Origin(names.TIMM, "MixNet", size)
+        yield f"tf_mixnet_{size}", Origin(names.TIMM, "MixNet", size, _SAME, eps=1e-3)
+    for family, (kind, arch), widths in _TIMM:
+        tf = family.startswith("tf_")
+        scaling = _HALF if tf or kind == "MobileNetV1" else _IMAGENET
+        theirs = names.TIMM_V3 if kind == "MobileNetV3" else names.TIMM
         for width in widths:
-            options = dict(width=width) | (dict(fixed_stem=True) if width < 0.75 else {})
-            found = Origin(rules.timm, "MobileNetV3", arch, options)
-            yield f"mobilenetv3_{arch}_{_percent(width)}", found
-    for arch in ("large", "small"):
-        for width, variant in ((0.75, ""), (1.0, ""), (1.0, "_minimal")):
-            options = dict(width=width, padding=_TF_PADDING)
-            tf = dict(options=options, eps=1e-3, scaling=_HALF)
-            found = Origin(rules.timm, "MobileNetV3", arch + variant, **tf)
-            yield f"tf_mobilenetv3_{arch}{variant}_{_percent(width)}", found
+            options = dict(width=width) | (_SAME if tf else {})
+            if kind == "MobileNetV3" and width < 0.75:
+                options["fixed_stem"] = True
+            found = Origin(theirs, kind, arch, options, 1e-3 if tf else 1e-5, scaling)
+            yield f"{family}_{round(100 * width):03d}", found
 
 
-def _wide(rule, kind: str, width: float) -> Origin:
-    return Origin(rule, kind, "classification", dict(width=width))
+_MM = dict(prefix="backbone.")
+# mmseg pads strided convolutions as TensorFlow does, and dilates after stride 8.
+_MMSEG_V3 = _MM | dict(options=dict(output_stride=8, dilate_strided=True, **_SAME), eps=1e-3)
 
-
-def _percent(width: float) -> str:
-    return f"{round(100 * width):03d}"
-
-
-def _torchvision() -> Iterator[tuple[str, Origin]]:
-    yield "mobilenet_v2", _wide(rules.torchvision_v2, "MobileNetV2", 1.0)
-    for arch in ("large", "small"):
-        found = Origin(rules.torchvision_v3, "MobileNetV3", arch, eps=1e-3)
-        yield f"mobilenet_v3_{arch}", found
-    yield (
-        "ssdlite320_mobilenet_v3_large",
-        Origin(
-            rules.torchvision_ssdlite,
-            "MobileNetV3",
-            "large",
+ORIGINS: dict[str, dict[str, Origin]] = {
+    "timm": dict(_timm()),
+    "torchvision": {
+        "mobilenet_v2": Origin(names.TORCHVISION_V2, *_V2),
+        "mobilenet_v3_large": Origin(names.TORCHVISION_V3, *_LARGE, eps=1e-3),
+        "mobilenet_v3_small": Origin(names.TORCHVISION_V3, *_SMALL, eps=1e-3),
+        "ssdlite320_mobilenet_v3_large": Origin(
+            names.TORCHVISION_SSDLITE,
+            *_LARGE,
             dict(reduced_tail="detection"),
             eps=1e-3,
             scaling=_HALF,
-            whole="detector",
+            whole="detection",
             classes=coco_slots,
         ),
-    )
-    yield (
-        "lraspp_mobilenet_v3_large",
-        Origin(
-            rules.torchvision_lraspp,
-            "MobileNetV3",
-            "large",
+        "lraspp_mobilenet_v3_large": Origin(
+            names.TORCHVISION_LRASPP,
+            *_LARGE,
             dict(output_stride=16, dilate_strided=True),
             eps=1e-3,
-            whole="segmenter",
+            whole="segmentation",
             classes=_voc,
         ),
-    )
-
-
-def _openmmlab(library: str) -> Iterator[tuple[str, Origin]]:
-    backbone = dict(prefix="backbone.")
-    names = ("expand_conv", "depthwise_conv", "linear_conv") if library == "mmdet" else None
-    taps = dict(taps=("c5",)) if library == "mmseg" else {}  # it has no last convolution
-    v2 = Origin(rules.mm_v2(names), "MobileNetV2", "classification", **taps, **backbone)
-    yield "mobilenet_v2", v2
-    if library == "mmdet":
-        whole = dict(eps=1e-3, whole="detector", classes=_coco)
-        found = Origin(rules.mmdet_ssdlite, "MobileNetV2", "classification", **whole)
-        yield "ssdlite_mobilenetv2", found
-        return
-    # mmseg pads strided convolutions as TensorFlow does, and dilates behind stride 8.
-    dilated = dict(padding=_TF_PADDING, output_stride=8, dilate_strided=True)
-    options = dict(options=dilated) if library == "mmseg" else {}
-    for arch in ("large", "small"):
-        found = Origin(rules.mm_v3, "MobileNetV3", arch, eps=1e-3, **options, **backbone)
-        yield f"mobilenet_v3_{arch}", found
-
-
-MODELS: dict[str, dict[str, Origin]] = {
-    "timm": dict(_timm()),
-    "torchvision": dict(_torchvision()),
-    "mmpretrain": dict(_openmmlab("mmpretrain")),
-    "mmdet": dict(_openmmlab("mmdet")),
-    "mmseg": dict(_openmmlab("mmseg")),
-    "tonylins": {"mobilenet_v2": _wide(rules.flat_v2, "MobileNetV2", 1.0)},
+    },
+    "mmpretrain": {
+        "mobilenet_v2": Origin(names.MM_V2, *_V2, **_MM),
+        "mobilenet_v3_large": Origin(names.MM_V3, *_LARGE, eps=1e-3, **_MM),
+        "mobilenet_v3_small": Origin(names.MM_V3, *_SMALL, eps=1e-3, **_MM),
+    },
+    "mmdet": {
+        "mobilenet_v2": Origin(names.MMDET_V2, *_V2, **_MM),
+        "ssdlite_mobilenetv2": Origin(
+            names.MMDET_SSDLITE, *_V2, eps=1e-3, whole="detection", classes=_coco
+        ),
+    },
+    "mmseg": {
+        "mobilenet_v2": Origin(names.MMSEG_V2, *_V2, **_MM),
+        "mobilenet_v3_large": Origin(names.MM_V3, *_LARGE, **_MMSEG_V3),
+        "mobilenet_v3_small": Origin(names.MM_V3, *_SMALL, **_MMSEG_V3),
+    },
+    "tonylins": {"mobilenet_v2": Origin(names.FLAT_V2, *_V2)},
 }
 """Origins by source and by the model's name there."""
 
@@ -194,18 +190,18 @@ def find(source: str, model: str) -> Origin:
     Raises:
         InputError: an unknown source or model; the message lists the known ones.
     """
-    if source not in MODELS:
-        raise InputError(f"source '{source}': must be one of {', '.join(MODELS)}")
-    if model not in MODELS[source]:
-        raise InputError(f"model '{model}': must be one of {', '.join(MODELS[source])}")
-    return MODELS[source][model]
+    if source not in ORIGINS:
+        raise InputError(f"source '{source}': must be one of {', '.join(ORIGINS)}")
+    if model not in ORIGINS[source]:
+        raise InputError(f"model '{model}': must be one of {', '.join(ORIGINS[source])}")
+    return ORIGINS[source][model]
 
 
 def metadata(source: str, model: str) -> dict:
     """What travels with converted weights: where they are from, and what they assume.
 
-    ``converted`` names them, ``assumes`` is `Origin.assumes`, and ``dataset_meta`` has the
-    classes of a whole model.
+    ``converted`` names source and model, ``assumes`` is `Origin.assumes`, and
+    ``dataset_meta`` has the classes of a whole model.
     """
     origin = find(source, model)
     meta = dict(converted=dict(source=source, model=model), assumes=origin.assumes())

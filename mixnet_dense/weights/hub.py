@@ -1,14 +1,16 @@
 """``timm://NAME`` and ``tv://NAME`` as checkpoints in configs.
 
 ``init_cfg=dict(type="Pretrained", checkpoint="timm://mixnet_s")`` downloads through timm,
-``tv://mobilenet_v3_large`` through torchvision, where they are installed, into their own
-caches, and converts. (mmengine's own ``torchvision://`` gives torchvision's keys.)
+``tv://mobilenet_v3_large`` through torchvision, into their own caches, and converts. They
+must be installed. (mmengine's own ``torchvision://`` gives torchvision's keys.)
 """
 
 from torch import Tensor
 
 from mixnet_dense.checkpoints import restricted_loading
-from mixnet_dense.errors import InputError
+from mixnet_dense.errors import InputError, first_line
+from mixnet_dense.weights.catalogue import UNTRAINED, find, metadata
+from mixnet_dense.weights.conversion import convert
 
 SOURCES = {"timm://": "timm", "tv://": "torchvision"}
 
@@ -25,33 +27,29 @@ def fetch(checkpoint: str) -> dict[str, Tensor]:
     """The state dict as timm or torchvision has it.
 
     Raises:
-        InputError: the library is not installed, the name is none we convert, the weights
-            are neither in its cache nor can be downloaded, or their file could run code.
+        InputError: the library is not installed, the name is none that we convert or has no
+            trained weights, they are neither in its cache nor can be downloaded, or their
+            file could run code.
     """
-    from mixnet_dense.weights.catalogue import find
-
     source, model = origin_of(checkpoint)
-    origin = find(source, model)
+    whole = find(source, model).whole
+    if source == "timm" and model in UNTRAINED:
+        raise InputError(f"{checkpoint}: timm has no trained weights for {model}")
     try:
         with restricted_loading():
-            return _timm(model) if source == "timm" else _torchvision(model, origin.whole)
-    except InputError:
-        raise
+            return _timm(model) if source == "timm" else _torchvision(model, whole)
     except ImportError as error:
         raise InputError(
             f"{checkpoint}: needs {source} ({error}); run: pip install {source}, or convert a "
             "file with tools/convert_weights.py"
         ) from error
-    except Exception as error:  # whatever the library's downloader raises
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (OSError, RuntimeError) as error:  # no network, no such file there, a broken one
+        reason = first_line(error)
         raise InputError(f"{checkpoint}: {source} could not give its weights: {reason}") from error
 
 
 def load(checkpoint: str, map_location=None) -> dict:
-    """What mmengine loads for the prefix: our keys, and what they assume."""
-    from mixnet_dense.weights.catalogue import metadata
-    from mixnet_dense.weights.convert import convert
-
+    """What mmengine loads for such a checkpoint: our keys, and what the weights assume."""
     source, model = origin_of(checkpoint)
     state_dict = convert(fetch(checkpoint), source, model)
     if map_location is not None:
@@ -68,6 +66,5 @@ def _timm(model: str) -> dict[str, Tensor]:
 def _torchvision(model: str, whole: str) -> dict[str, Tensor]:
     import torchvision
 
-    folder = {"detector": "detection", "segmenter": "segmentation"}.get(whole)
-    models = getattr(torchvision.models, folder) if folder else torchvision.models
+    models = getattr(torchvision.models, whole) if whole else torchvision.models
     return getattr(models, model)(weights="DEFAULT").state_dict()

@@ -1,17 +1,43 @@
-"""Our own checkpoints into our own models, whole or not at all."""
+"""Our own checkpoints in our own models, whole or not at all."""
 
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
 from torch import nn
 
 from mixnet_dense.checkpoints import read
 from mixnet_dense.errors import InputError
+from mixnet_dense.registry import MODELS
+from mixnet_dense.weights.assume import warn_mismatches
+from mixnet_dense.weights.conversion import faults
+
+
+def load_model(config: Config, checkpoint: str) -> nn.Module:
+    """The config's detector or segmenter with a checkpoint's weights, ready to predict.
+
+    It is in evaluation mode, on the GPU where there is one. Its ``dataset_meta`` has the
+    class names and ``cfg`` is the config, as mm's own functions for inference want it.
+    Where the config differs from what converted weights assume, the log says so.
+
+    Raises:
+        InputError: see `load_weights`; or the checkpoint has no class names.
+    """
+    init_default_scope(config.get("default_scope", "mmdet"))
+    model = MODELS.build(config.model)
+    meta = load_weights(model, checkpoint)
+    warn_mismatches(config, meta, MMLogger.get_current_instance())
+    model.dataset_meta, model.cfg = meta.get("dataset_meta") or {}, config
+    if "classes" not in model.dataset_meta:
+        raise InputError(f"checkpoint '{checkpoint}': has no class names (meta.dataset_meta)")
+    return model.to(get_device()).eval()
 
 
 def load_weights(model: nn.Module, path: str) -> dict:
-    """Load a checkpoint that mmengine wrote into the model it was written for.
+    """Load a checkpoint that mmengine wrote into the model for which it was written.
 
     Args:
         model: as the config builds it.
@@ -21,8 +47,8 @@ def load_weights(model: nn.Module, path: str) -> dict:
         The checkpoint's ``meta``: epoch, class names (``dataset_meta``).
 
     Raises:
-        InputError: no such file, not a checkpoint, or one of another model: missing,
-            unknown or misshapen keys are counted and the first is named.
+        InputError: no such file, not a checkpoint, or one of another model: keys that are
+            missing, unknown or of another shape are counted and the first is named.
     """
     if Path(path).is_dir():
         found = latest_checkpoint(path)
@@ -31,33 +57,25 @@ def load_weights(model: nn.Module, path: str) -> dict:
         path = found
     state, meta = read(path)
     own = model.state_dict()
-    faults = [
-        _fault("missing", [key for key in own if key not in state]),
-        _fault("unknown", [key for key in state if key not in own]),
-        _fault(
-            "of another shape",
-            [
-                f"{key} {tuple(getattr(state[key], 'shape', ()))} for {tuple(own[key].shape)}"
-                for key in own
-                if key in state and getattr(state[key], "shape", None) != own[key].shape
-            ],
-        ),
-    ]
-    faults = [fault for fault in faults if fault]
-    if faults:
-        raise InputError(f"checkpoint '{path}' is of another model: {'; '.join(faults)}")
+    wrong = faults(
+        [key for key in own if key not in state],
+        [key for key in state if key not in own],
+        [
+            f"{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}"
+            for key in own
+            if key in state and state[key].shape != own[key].shape
+        ],
+    )
+    if wrong:
+        raise InputError(f"checkpoint '{path}' is of another model: {wrong}")
     model.load_state_dict(state)
     return meta
-
-
-def _fault(kind: str, keys: Sequence[str]) -> str:
-    return f"{len(keys)} keys {kind} (first: {keys[0]})" if keys else ""
 
 
 def latest_checkpoint(work_dir: str) -> str | None:
     """The newest complete checkpoint of a folder, None if there is none.
 
-    A file cut short while it was written has no zip directory at its end and is passed
+    A file cut short while it was written has no zip directory at its end. It is passed
     over, whatever mmengine's ``last_checkpoint`` file says.
     """
     found = []

@@ -1,0 +1,170 @@
+"""State dicts of other libraries renamed to ours, and ours to theirs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mixnet_dense.errors import InputError, first_line
+from mixnet_dense.weights.catalogue import Origin, find
+from mixnet_dense.weights.rules import COUNT, Rule, backbone_rules
+
+
+@dataclass
+class Conversion:
+    """What became of a state dict.
+
+    Attributes:
+        name: source and model.
+        state_dict: ours.
+        used: how many of their keys are in it; those of an unwanted classifier are not.
+        missing: their keys that are not there.
+        left_over: their keys that no rule names.
+        outside: keys of theirs beside a backbone, such as a head's; left out.
+        mismatched: keys of ours with the shape found and the shape wanted.
+    """
+
+    name: str
+    state_dict: dict[str, Tensor] = field(default_factory=dict)
+    used: int = 0
+    missing: list[str] = field(default_factory=list)
+    left_over: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+    mismatched: list[str] = field(default_factory=list)
+
+    @property
+    def faults(self) -> str:
+        """One line that counts and names what is wrong, '' if nothing is."""
+        return faults(self.missing, self.left_over, self.mismatched)
+
+
+def faults(missing: Sequence[str], left_over: Sequence[str], mismatched: Sequence[str]) -> str:
+    """One line that counts faulty keys and names the first of each kind, '' for none."""
+    kinds = {"missing": missing, "not of this model": left_over, "of another shape": mismatched}
+    return "; ".join(
+        f"{len(keys)} keys {kind}, first '{keys[0]}'" for kind, keys in kinds.items() if keys
+    )
+
+
+def convert(
+    state_dict: Mapping[str, Tensor], source: str, model: str, *, classifier: bool = False
+) -> dict[str, Tensor]:
+    """Rename a whole state dict to our keys.
+
+    Args:
+        state_dict: as that library's model gives it.
+        source: ``'timm'``, ``'torchvision'``, ``'mmpretrain'``, ``'mmdet'``, ``'mmseg'`` or
+            ``'tonylins'``.
+        model: the name there, such as ``'mixnet_s'``; `catalogue.ORIGINS` has them all, and
+            `catalogue.Origin.assumes` what a config needs for their weights.
+        classifier: give the keys of `build_classifier` in place of the backbone's.
+
+    Returns:
+        A state dict that loads strictly into our backbone (with ``last`` among its taps;
+        mmseg's MobileNetV2 has none) or into ``build_classifier``; for a whole detector or
+        segmenter into mm's.
+
+    Raises:
+        InputError: an unknown source or model, or keys that are missing, left over or of
+            another shape.
+    """
+    found = plan(state_dict, source, model, classifier=classifier)
+    if found.faults:
+        raise InputError(f"{found.name}: {found.faults}")
+    return found.state_dict
+
+
+def plan(
+    state_dict: Mapping[str, Tensor], source: str, model: str, *, classifier: bool = False
+) -> Conversion:
+    """`convert` as far as it goes, with what is wrong instead of an exception."""
+    origin = find(source, model)
+    if classifier and not any(rule.ours == "classifier" for rule in origin.names.after):
+        raise InputError(f"{source} {model}: its classifier is not converted, only its features")
+    found, theirs = Conversion(f"{source} {model}"), {}
+    for key, value in state_dict.items():
+        if key.startswith(origin.prefix):
+            theirs[key.removeprefix(origin.prefix)] = value
+        else:
+            found.outside.append(key)
+    start = "backbone." if origin.whole or classifier else ""
+    expected = _expected(origin, start)
+    for key, names, rule in _keys(origin, start):
+        parts = [theirs.pop(name) if name in theirs else None for name in names]
+        if rule in origin.names.after and not start:
+            continue  # an unwanted classifier
+        missing = [name for name, part in zip(names, parts, strict=True) if part is None]
+        if not missing:
+            _take(found, key, rule, parts, expected)
+        elif not key.endswith(COUNT):
+            found.missing += missing
+        elif key.replace(COUNT, "running_mean") in found.state_dict:
+            found.state_dict[key] = torch.tensor(0)
+    found.left_over = list(theirs)
+    return found
+
+
+def revert(state_dict: Mapping[str, Tensor], source: str, model: str) -> dict[str, Tensor]:
+    """Our state dict under the names of another library: the inverse of `convert`.
+
+    Args:
+        state_dict: of our backbone, of ``build_classifier``, or of a whole model.
+        source, model: as for `convert`.
+
+    Raises:
+        InputError: an unknown source or model, or a state dict of another network.
+    """
+    origin = find(source, model)
+    start = "backbone." if origin.whole else ""
+    ours = {key if start else key.removeprefix("backbone."): state_dict[key] for key in state_dict}
+    expected, theirs, missing, mismatched = _expected(origin, start), {}, [], []
+    for key, names, rule in _keys(origin, start):
+        value = ours.pop(key, None)
+        if value is None:
+            optional = key.endswith(COUNT) or (rule in origin.names.after and not start)
+            missing += [] if optional else [key]
+        elif _mismatch(key, value, rule, expected):
+            mismatched.append(_mismatch(key, value, rule, expected))
+        else:
+            names = [origin.prefix + name for name in names]
+            theirs.update(zip(names, rule.inverse(value), strict=True))
+    wrong = faults(missing, list(ours), mismatched)
+    if wrong:
+        raise InputError(f"{source} {model}: {wrong}")
+    return theirs
+
+
+def _keys(origin: Origin, start: str) -> Iterator[tuple[str, list[str], Rule]]:
+    """Our keys, theirs for each, and the rule between them; see `backbone_rules`."""
+    for rule in (*backbone_rules(origin.table, origin.names, start), *origin.names.after):
+        for tensor in rule.tensors:
+            yield f"{rule.ours}.{tensor}", [f"{name}.{tensor}" for name in rule.theirs], rule
+
+
+def _expected(origin: Origin, start: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of our backbone's tensors."""
+    return {start + key: tuple(value.shape) for key, value in origin.expected().items()}
+
+
+def _take(
+    found: Conversion, key: str, rule: Rule, parts: Sequence[Tensor], expected: Mapping
+) -> None:
+    try:
+        value = rule.forward(parts)
+    except RuntimeError as error:  # groups whose shapes do not go together
+        found.mismatched.append(f"{key}: {first_line(error)}")
+        return
+    mismatch = _mismatch(key, value, rule, expected)
+    if mismatch:
+        found.mismatched.append(mismatch)
+    else:
+        found.state_dict[key] = value
+        found.used += len(parts)
+
+
+def _mismatch(key: str, value: Tensor, rule: Rule, expected: Mapping) -> str:
+    """The shape found and the shape wanted, '' where they are the same or any will do."""
+    shape = tuple(value.shape)
+    wanted = (rule.outputs, *shape[1:]) if rule.outputs else expected.get(key, shape)
+    return f"{key} {shape} for {wanted}" if shape != wanted else ""
