@@ -1,8 +1,10 @@
 """Running the command-line tools, in this process or in their own."""
 
 import importlib.util
+import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +22,14 @@ def shell(*argv, cwd):
     """Run Python with arguments and return its finished process."""
     command = [sys.executable, *(str(arg) for arg in argv)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
+def fresh(code, blocked=()):
+    """Run code in a Python of its own, where importing the blocked modules raises ImportError."""
+    prelude = f"import sys; sys.modules.update(dict.fromkeys({list(blocked)}))\n"
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", prelude + textwrap.dedent(code)]
+    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": path})
 
 
 def one_error_line(process):

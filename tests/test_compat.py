@@ -1,17 +1,10 @@
-import pickle
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
 from mmcv.ops import batched_nms, nms
-from mmengine.logging import HistoryBuffer
-from mmengine.runner.checkpoint import CheckpointLoader
+from running import fresh
 
-import mixnet_dense.registry  # noqa: F401  guards checkpoint loading
-from mixnet_dense import checkpoints, compat
-from mixnet_dense.errors import InputError
+from mixnet_dense import compat
 
 # Two boxes of 10 x 10 that share 10 x 8: IoU 80 / 120 = 2 / 3; the third lies apart.
 BOXES = torch.tensor([[0.0, 0, 10, 10], [0, 2, 10, 12], [20, 20, 30, 30]])
@@ -92,80 +85,46 @@ def test_stand_in_says_what_is_missing():
     assert not hasattr(stand_in, "__path__")
 
 
-def test_package_imports_without_the_hosts(tmp_path):
-    for name in ("mmdet", "mmseg"):
-        (tmp_path / f"{name}.py").write_text("raise RuntimeError('imported')")
-    code = (
-        "import sys, mixnet_dense; from mixnet_dense.backbones import MixNet; "
-        "from mixnet_dense.export import fuse, load; "
-        "assert 'mmdet' not in sys.modules and 'mmseg' not in sys.modules"
+def test_a_backbone_changes_nothing_in_the_process():
+    fresh(
+        """
+        import sys, torch
+        from mmengine.runner.checkpoint import CheckpointLoader
+        before = torch.load, CheckpointLoader.load_checkpoint.__func__
+        assert "mmcv._ext" not in sys.modules
+        from mixnet_dense.backbones import MixNet
+        MixNet("s").init_weights()
+        assert (torch.load, CheckpointLoader.load_checkpoint.__func__) == before
+        assert "mmcv._ext" not in sys.modules and "mixnet_dense.registry" not in sys.modules
+        """
     )
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(tmp_path)})
 
 
-class Bomb:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (self.path, "w")
-
-
-def test_checkpoint_that_would_run_code_is_refused(tmp_path):
-    target = tmp_path / "created"
-    torch.save({"state_dict": {}, "x": Bomb(str(target))}, tmp_path / "bomb.pth")
-    for load in (checkpoints.load_file, CheckpointLoader.load_checkpoint):
-        with pytest.raises(
-            InputError,
-            match=r"could run code.*checkpoints.trust_checkpoints\(\).*--trust-checkpoint",
-        ):
-            load(str(tmp_path / "bomb.pth"))
-    assert not target.exists()
-
-
-class Reach:
-    def __reduce__(self):
-        return getattr, (dict, "fromkeys")
+def test_networks_need_torch_alone():
+    fresh(
+        """
+        import torch
+        from mixnet_dense.backbones import MixNet, build_classifier
+        from mixnet_dense.export import fuse
+        from mixnet_dense.weights import convert, revert
+        torch.manual_seed(0)
+        x = torch.randn(1, 3, 33, 33)
+        backbone = MixNet("s").eval()
+        backbone.init_weights()
+        state = backbone.state_dict()
+        assert [tuple(y.shape) for y in backbone(x)] == [(1, 720, 3, 3), (1, 1536, 2, 2)]
+        again = convert(revert(state, "timm", "mixnet_s"), "timm", "mixnet_s")
+        assert all(torch.equal(again[key], state[key]) for key in state)
+        assert build_classifier("mixnet_s").eval()(x).shape == (1, 1000)
+        expected = backbone(x)[1]
+        assert torch.allclose(fuse(backbone)(x)[1], expected, atol=1e-4)
+        """,
+        blocked=("mmengine", "mmcv", "mmdet", "mmseg", "pycocotools"),
+    )
 
 
-def test_getattr_is_allowed_for_log_buffers_only(tmp_path):
-    torch.save({"x": Reach()}, tmp_path / "reach.pth")
-    with pytest.raises(InputError):
-        checkpoints.load_file(str(tmp_path / "reach.pth"))
-
-
-def test_broken_files_are_named(tmp_path):
-    (tmp_path / "text.pth").write_text("not a checkpoint")
-    torch.save({"state_dict": {"a": torch.zeros(1000)}}, tmp_path / "whole.pth")
-    (tmp_path / "cut.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:2000])
-    (tmp_path / "pickle.pth").write_bytes(pickle.dumps({"a": 1}))
-    for name in ("text", "cut"):
-        with pytest.raises(InputError, match=f"{name}.pth"):
-            checkpoints.load_file(str(tmp_path / f"{name}.pth"))
-    with pytest.raises(InputError, match="no such file"):
-        checkpoints.load_file(str(tmp_path / "absent.pth"))
-    with pytest.raises(InputError, match="no such file"):
-        CheckpointLoader.load_checkpoint(str(tmp_path / "absent.pth"))
-
-
-def test_mmengines_own_values_load_and_config_text_is_dropped(tmp_path):
-    buffer = HistoryBuffer([1.0, 3.0], [1, 1])
-    content = {
-        "state_dict": {"a": torch.ones(2)},
-        "message_hub": {"loss": buffer, "lr": np.float64(0.1)},
-        "meta": {"epoch": 3, "config": "raise SystemExit"},
-    }
-    torch.save(content, tmp_path / "own.pth")
-    loaded = CheckpointLoader.load_checkpoint(str(tmp_path / "own.pth"))
-    assert loaded["message_hub"]["loss"].mean() == 2
-    assert loaded["meta"] == {"epoch": 3}  # mmengine would execute the config on resume
-    assert torch.equal(loaded["state_dict"]["a"], torch.ones(2))
-
-
-def test_trusted_checkpoints_load_anything(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "_trusted", False)
-    torch.save({"when": __import__("datetime").date(2020, 1, 1)}, tmp_path / "date.pth")
-    with pytest.raises(InputError):
-        checkpoints.load_file(str(tmp_path / "date.pth"))
-    checkpoints.trust_checkpoints()
-    assert checkpoints.load_file(str(tmp_path / "date.pth"))["when"].year == 2020
+def test_package_imports_without_the_hosts():
+    fresh(
+        "import mixnet_dense.registry; from mixnet_dense.export import fuse, load",
+        blocked=("mmdet", "mmseg"),
+    )

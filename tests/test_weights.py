@@ -57,6 +57,51 @@ def test_round_trip_is_exact(source, name):
     assert all(torch.equal(again[key], state[key]) for key in state)
 
 
+# Ours and theirs, where neither a recording nor an installed library has all their names.
+PLACES = {
+    ("torchvision", "mobilenet_v2"): {
+        "blocks.0.depthwise.conv.0": "features.1.conv.0.0",
+        "blocks.0.project.conv": "features.1.conv.1",
+        "blocks.0.project.bn": "features.1.conv.2",
+        "blocks.1.depthwise.bn": "features.2.conv.1.1",
+        "blocks.1.project.bn": "features.2.conv.3",
+        "last.bn": "features.18.1",
+    },
+    ("torchvision", "mobilenet_v3_small"): {
+        "blocks.0.se.reduce": "features.1.block.1.fc1",
+        "blocks.0.project.conv": "features.1.block.2.0",
+        "blocks.1.project.conv": "features.2.block.2.0",  # without squeeze-and-excitation
+        "blocks.3.se.expand": "features.4.block.2.fc2",
+        "blocks.3.project.bn": "features.4.block.3.1",
+        "last.conv": "features.12.0",
+    },
+    ("tonylins", "mobilenet_v2"): {
+        "blocks.0.project.bn": "features.1.conv.4",
+        "blocks.1.depthwise.conv.0": "features.2.conv.3",
+        "blocks.1.project.bn": "features.2.conv.7",
+        "last.bn": "features.18.1",
+    },
+    ("mmpretrain", "mobilenet_v2"): {
+        "blocks.0.project.bn": "backbone.layer1.0.conv.1.bn",
+        "blocks.2.expand.conv": "backbone.layer2.1.conv.0.conv",
+        "last.conv": "backbone.conv2.conv",
+    },
+    ("mmpretrain", "mobilenet_v3_large"): {
+        "blocks.0.depthwise.conv.0": "backbone.layer1.depthwise_conv.conv",
+        "blocks.3.se.expand": "backbone.layer4.se.conv2.conv",
+        "last.bn": "backbone.layer16.bn",
+    },
+}
+
+
+@pytest.mark.parametrize(("source", "name"), PLACES)
+def test_names_of_libraries_that_are_not_installed(source, name):
+    state = random_state(source, name)
+    theirs = revert(state, source, name)
+    for ours, place in PLACES[source, name].items():
+        assert torch.equal(theirs[f"{place}.weight"], state[f"{ours}.weight"]), place
+
+
 @pytest.mark.parametrize("name", TIMM)
 def test_revert_gives_timms_keys(name):
     keys = {key: tuple(shape) for key, shape in golden.record(f"timm_{name}")["keys"]}
