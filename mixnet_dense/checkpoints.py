@@ -1,4 +1,4 @@
-"""Weight files: read without running code, whatever they are wrapped in; written whole."""
+"""Weight files: reading runs no code that they carry, writing leaves no half of a file."""
 
 import json
 import struct

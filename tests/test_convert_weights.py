@@ -230,7 +230,7 @@ def test_what_came_from_another_model_does_not_go_back(ours, tmp_path):
         )
 
 
-def test_keys_beside_a_backbone_are_counted():
+def test_keys_outside_the_backbone_are_counted():
     state = MobileNetV2(out_taps=("c5",)).state_dict()
     theirs = revert(state, "mmseg", "mobilenet_v2") | {"decode_head.x": torch.zeros(1)}
     found = plan(theirs, "mmseg", "mobilenet_v2")

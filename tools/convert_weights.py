@@ -58,7 +58,7 @@ def main(args: argparse.Namespace) -> None:
     ):
         print(*(f"{kind}: {key}" for key in keys), sep="\n", end="\n" if keys else "")
     if found.outside:
-        print(f"left out: {len(found.outside)} keys beside the backbone")
+        print(f"left out: {len(found.outside)} keys that are not of the backbone")
     if found.faults and not args.allow_partial:
         raise InputError(f"{args.src}: is not {name}: {found.faults}; nothing written")
     if not found.state_dict:

@@ -1,4 +1,4 @@
-"""Whether a config has what its weights assume: padding, batch norm, scaling of images."""
+"""Warnings where a config has other settings than its weights assume: padding, epsilon, images."""
 
 from collections.abc import Iterator, Mapping
 from logging import Logger
@@ -16,7 +16,7 @@ _EPS = 1e-5
 
 
 def mismatches(model: Mapping, assumes: Mapping) -> list[str]:
-    """What a model config has other than its weights assume, a line each.
+    """The settings of a model config that its weights assume otherwise, one line for each.
 
     Args:
         model: the config's ``model``, with ``backbone`` and ``data_preprocessor``.
@@ -39,7 +39,7 @@ def mismatches(model: Mapping, assumes: Mapping) -> list[str]:
 
 
 def _plain(value):
-    """Lists and tuples alike, numbers to six digits, names without their scope."""
+    """A setting as it is compared: lists for tuples, six digits, names without a scope."""
     if isinstance(value, str):
         return value.rpartition(".")[2]
     if isinstance(value, (list, tuple)):
@@ -50,7 +50,7 @@ def _plain(value):
 
 
 def warn_mismatches(config: Mapping, meta: Mapping, logger: Logger) -> None:
-    """Log what a config has other than a checkpoint assumes; ``meta`` is the checkpoint's."""
+    """Log the `mismatches` between a config and a checkpoint with this ``meta``."""
     if "assumes" not in meta:
         return
     model = config["model"].get("module", config["model"])  # without test-time augmentation

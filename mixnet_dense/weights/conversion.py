@@ -21,8 +21,8 @@ class Conversion:
         used: how many of their keys are in it; those of an unwanted classifier are not.
         missing: their keys that are not there.
         left_over: their keys that no rule names.
-        outside: keys of theirs beside a backbone, such as a head's; left out.
-        mismatched: keys of ours with the shape found and the shape wanted.
+        outside: their keys that are not of the backbone, such as a head's; left out.
+        mismatched: our keys, each with the shape found and the shape wanted.
     """
 
     name: str
@@ -53,17 +53,17 @@ def convert(
     """Rename a whole state dict to our keys.
 
     Args:
-        state_dict: as that library's model gives it.
+        state_dict: as the library's model gives it.
         source: ``'timm'``, ``'torchvision'``, ``'mmpretrain'``, ``'mmdet'``, ``'mmseg'`` or
             ``'tonylins'``.
         model: the name there, such as ``'mixnet_s'``; `catalogue.ORIGINS` has them all, and
             `catalogue.Origin.assumes` what a config needs for their weights.
-        classifier: give the keys of `build_classifier` in place of the backbone's.
+        classifier: give the keys of `build_classifier`, not the backbone's.
 
     Returns:
-        A state dict that loads strictly into our backbone (with ``last`` among its taps;
-        mmseg's MobileNetV2 has none) or into ``build_classifier``; for a whole detector or
-        segmenter into mm's.
+        A state dict that loads strictly into our backbone with ``last`` among its taps
+        (mmseg's MobileNetV2 does not have it), into that of ``build_classifier``, or into
+        the detector or segmenter of mmdet or mmseg.
 
     Raises:
         InputError: an unknown source or model, or keys that are missing, left over or of
@@ -78,7 +78,7 @@ def convert(
 def plan(
     state_dict: Mapping[str, Tensor], source: str, model: str, *, classifier: bool = False
 ) -> Conversion:
-    """`convert` as far as it goes, with what is wrong instead of an exception."""
+    """`convert` what can be converted, and say what is wrong instead of raising."""
     origin = find(source, model)
     if classifier and not any(rule.ours == "classifier" for rule in origin.names.after):
         raise InputError(f"{source} {model}: its classifier is not converted, only its features")
@@ -164,7 +164,7 @@ def _take(
 
 
 def _mismatch(key: str, value: Tensor, rule: Rule, expected: Mapping) -> str:
-    """The shape found and the shape wanted, '' where they are the same or any will do."""
+    """The shape found and the shape wanted; '' where they are equal or any shape will do."""
     shape = tuple(value.shape)
     wanted = (rule.outputs, *shape[1:]) if rule.outputs else expected.get(key, shape)
     return f"{key} {shape} for {wanted}" if shape != wanted else ""

@@ -1,4 +1,4 @@
-"""What other libraries call the modules of our networks; see `rules.Names` for the fields."""
+"""What other libraries call the modules of our networks; `rules.Names` explains the fields."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

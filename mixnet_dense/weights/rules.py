@@ -28,7 +28,7 @@ class Rule:
         ours: our module.
         theirs: their modules; of a grouped convolution they may have one for each group.
         tensors: the names of the tensors in each of them.
-        outputs: the length that each tensor must have, where classes decide it.
+        outputs: the first dimension that each tensor must have, where classes decide it.
         linear: theirs is a linear layer, ours a 1x1 convolution.
         slots: the outputs are `COCO_SLOTS`; the background is the first there, the last here.
     """
@@ -45,7 +45,7 @@ class Rule:
         ours = parts[0] if len(parts) == 1 else torch.cat(tuple(parts))
         if self.linear and ours.dim() == 2:
             ours = ours[..., None, None]
-        # outputs of other classes stay as they are: their shape is the fault to tell
+        # with another number of outputs the shape is wrong, and the caller will say so
         return _roll(ours, -1) if self.slots and ours.shape[:1] == (self.outputs,) else ours
 
     def inverse(self, ours: Tensor) -> Sequence[Tensor]:
@@ -83,19 +83,21 @@ def biased(ours: str, theirs: str, **options) -> Rule:
 class Names:
     """What a library calls the modules of a backbone, and rules for what comes after it.
 
-    Fields in the names: ``{number}`` counts the blocks from 1; ``{stage}`` from 0 and
-    ``{layer}`` from 1 count the runs of blocks with equal output channels, ``{place}`` from 0
-    the blocks of a run; ``{part}`` from 0 counts the parts that a block has.
+    Names have fields. ``{number}`` counts the blocks from 1. Neighbouring blocks with equal
+    output channels are a stage: ``{stage}`` counts stages from 0, ``{layer}`` from 1, and
+    ``{place}`` the blocks of a stage from 0. ``{part}`` counts the parts of a block from 0:
+    expansion, depthwise convolution, squeeze-and-excitation, projection, as far as it has them.
 
     Attributes:
         stem: the first convolution.
         block: what all names of a block begin with.
         parts: expansion, depthwise convolution and projection.
         plain: depthwise convolution and projection of a block without expansion.
-        last: the last convolution, its fields those of one more block; None if there is none.
-        squeeze: the two convolutions of a squeeze-and-excitation, a part before the projection.
+        last: the last convolution; its number and stage are those of one more block and
+            stage. None if there is none.
+        squeeze: the two convolutions of a squeeze-and-excitation.
         after: rules of the classifier, or of the neck and head of a whole model.
-        rename: changes a name at the end.
+        rename: makes the final name of each of these.
     """
 
     stem: Pair
