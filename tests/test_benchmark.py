@@ -12,7 +12,7 @@ import pytest
 import torch
 from running import tool
 
-from mixnet_dense.benchmark.run import table
+from mixnet_dense.benchmark.presentation import instructions, table
 from mixnet_dense.benchmark.subjects import build, reference
 from mixnet_dense.errors import InputError
 from mixnet_dense.timing import Times, interleave, peak_memory, summary
@@ -26,9 +26,9 @@ def rows(capsys, *arguments):
 
 
 def test_median_and_ninetieth_percentile():
-    # of ten values the ninth smallest; of two values the larger
-    assert summary([10.0, 1, 2, 3, 4, 5, 6, 7, 8, 9]) == Times(5.5, 9.0)
-    assert summary([2.0, 1.0]) == Times(1.5, 2.0)
+    # nine tenths of the way from the smallest to the largest of eleven, or of two
+    assert summary([10.0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 30]) == Times(5.0, 10.0)
+    assert summary([2.0, 1.0]) == Times(1.5, 1.9)
     assert summary([7.0]) == Times(7.0, 7.0)
 
 
@@ -77,7 +77,7 @@ def test_losses_beside_mmdets(capsys):
     assert [row["variant"] for row in found] == ["reference", "model"]
 
 
-def test_reference_is_the_plain_form():
+def test_reference_is_the_plain_algorithm():
     model = reference(build("mixnet_s"))
     outputs = model(torch.zeros(2, 3, 64, 64))
     assert all(output.is_contiguous() for output in outputs)
@@ -85,9 +85,11 @@ def test_reference_is_the_plain_form():
 
 
 def test_table_says_what_was_measured():
-    row = dict(model="m", variant="v", mode="train", batch=8, size=[320, 160], median_ms=1.25,
+    row = dict(model="m", variant="v", mode="train", instructions="AVX2", batch=8, size=[320, 160], median_ms=1.25,
                p90_ms=2.0, ratio=1.5, images_per_s=6400.0, peak_mib=3.0)  # fmt: skip
-    assert "| m | v | train | 8 | 320 x 160 | 1.2 | 2.0 | 1.50 | 6400.0 | 3 |" in table([row])
+    assert "| m | v | train | AVX2 | 8 | 320 x 160 | 1.2 | 2.0 | 1.50 | 6400.0 | 3 |" in table(
+        [row]
+    )
 
 
 @pytest.mark.parametrize(

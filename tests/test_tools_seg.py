@@ -221,6 +221,7 @@ def test_submission_of_other_classes_leaves_nothing(folder, tmp_path):
 def test_comparison_with_mmseg_runs(folder, tmp_path, capsys):
     options = ("--cfg-options", "train_dataloader.num_workers=0")
     command = ("--config", folder / "tiny.py", "--iterations", 1, "--batch", 1, "--size", 385)
+    options = (*options, "--work-dir", tmp_path / "work")
     tool("compare_mmseg")(*command, "--out", tmp_path / "rows.json", *options)
     ours, theirs = json.loads((tmp_path / "rows.json").read_text())["models"]
     assert (ours["name"], theirs["name"]) == ("mixnet_dense", "mmseg")

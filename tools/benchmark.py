@@ -1,4 +1,4 @@
-"""Time networks and configs against their plain form: python tools/benchmark.py mixnet_s"""
+"""Time networks and configs against plain algorithms: python tools/benchmark.py mixnet_s"""
 
 import argparse
 import contextlib
@@ -52,6 +52,8 @@ def parse_args(argv=None) -> argparse.Namespace:
         raise InputError("--device: exported files and --mode predict are timed on the CPU only")
     if args.files and "predict" not in args.mode:
         raise InputError("--files: are for --mode predict")
+    if args.cfg_options and "data" not in args.mode:
+        raise InputError("--cfg-options: are for --mode data")
     args.size = [_size(text) for text in args.size]
     return args
 
@@ -66,38 +68,34 @@ def _size(text: str) -> tuple[int, int]:
 def main(args: argparse.Namespace) -> None:
     import torch
 
-    from mixnet_dense.benchmark import data
-    from mixnet_dense.benchmark.run import Settings, machine, measure, plot, table
+    from mixnet_dense.benchmark import exported, pipeline, presentation, rows
     from mixnet_dense.engine.config import load_config
     from mixnet_dense.engine.memory import keep_freed_memory
     from mixnet_dense.files import check_writable
 
     if args.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch sees no GPU here")
-    if args.formats:
-        from mixnet_dense.benchmark.exported import check
-
-        check(args.formats, args.models)
+    exported.check(args.formats, args.models)
     if args.plot:
         check_writable(args.plot)
-    settings = Settings(
-        args.models, args.mode, args.batch, args.size, args.threads, args.repeats,
-        args.device, args.amp, args.compile, args.formats, args.checkpoint, args.files,
-    )  # fmt: skip
     keep_freed_memory()  # as in training; it serves the reference too
-    where = machine(settings)
+    where = presentation.machine(args.device, args.threads)
     with contextlib.redirect_stdout(sys.stderr):  # the hosts print while they are imported
         if args.mode == ["data"]:
             config = load_config(args.models[0], args.cfg_options)
-            rows = list(data.measure(config, args.repeats))
-            text = data.table(rows)
+            found = pipeline.time_pipeline(config, args.repeats)
+            text = pipeline.table(found)
         else:
-            rows = list(measure(settings))
-            text = table(rows)
+            settings = rows.Settings(
+                args.models, args.mode, args.batch, args.size, args.threads, args.repeats,
+                args.device, args.amp, args.compile, args.formats, args.checkpoint, args.files,
+            )  # fmt: skip
+            found = list(rows.time_models(settings))
+            text = presentation.table(found)
     if args.plot:
-        plot(rows, args.plot)
+        presentation.plot(found, args.plot)
     if args.json:
-        print(json.dumps(dict(machine=where, rows=rows), indent=1))
+        print(json.dumps(dict(machine=where, rows=found), indent=1))
     else:
         print(text)
         print(", ".join(f"{key} {value}" for key, value in where.items() if value is not None))

@@ -19,6 +19,9 @@ def parse_args(argv=None) -> argparse.Namespace:
         "--size", type=int, default=512, help="pixels of a side; mmseg's head needs 385 or more"
     )
     parser.add_argument("--seed", type=int, default=0, help="of weights and image order")
+    parser.add_argument(
+        "--work-dir", default="work_dirs/compare_mmseg", help="logs and checkpoints of both"
+    )
     parser.add_argument("--out", metavar="FILE", help="write the rows as JSON too")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
     args = parse(parser, argv)
@@ -28,15 +31,16 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
+    from mixnet_dense.benchmark.mmseg_comparison import alike, table, train_and_evaluate
     from mixnet_dense.engine.config import check_files, load_config
-    from mixnet_dense.engine.mmseg_comparison import compare, table, with_size
     from mixnet_dense.files import check_writable, write_json
 
     if args.out:
         check_writable(args.out)
     config = load_config(args.config, args.cfg_options)
     check_files(config, ("train", "test"))
-    rows = compare(with_size(config, args.size, args.batch), args.iterations, args.seed)
+    configs = alike(config, args.size, args.batch, args.iterations, args.seed)
+    rows = train_and_evaluate(configs, args.work_dir)
     if args.out:
         write_json(args.out, dict(**vars(args), models=rows))
     print(table(rows))

@@ -1,15 +1,14 @@
-"""Exported files among what is timed."""
+"""Exported files among what is timed; the only user of `mixnet_dense.export` here."""
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 from torch import Tensor, nn
 
-from mixnet_dense.benchmark.subjects import REFERENCE, build, reference
+from mixnet_dense.benchmark.subjects import REFERENCE, Runners, build, reference
 from mixnet_dense.engine.config import load_config
 from mixnet_dense.engine.predict import load_model
 from mixnet_dense.errors import InputError
@@ -21,29 +20,29 @@ from mixnet_dense.export.predictor import Predictor, eager, load
 from mixnet_dense.export.run import write
 from mixnet_dense.export.sessions import Session
 
-Runners = Iterator[tuple[str, Callable[[], object]]]
-
 
 def check(formats: Sequence[str], models: Sequence[str]) -> None:
     """Raise InputError for unknown formats, missing packages or models without a config."""
-    for form in formats:
-        if form not in FORMATS:
-            raise InputError(f"--formats {form}: must be some of {', '.join(FORMATS)}")
-        need(f"--formats {form}", *FORMATS[form].makes, FORMATS[form].runs)
-    names = [name for name in models if not name.endswith(".py")]
-    if formats and names:
-        raise InputError(f"--formats: only configs can be exported, '{names[0]}' is none")
+    for name in formats:
+        if name not in FORMATS:
+            raise InputError(f"--formats {name}: must be some of {', '.join(FORMATS)}")
+        need(f"--formats {name}", *FORMATS[name].makes, FORMATS[name].runs)
+    networks = [name for name in models if not name.endswith(".py")]
+    if formats and networks:
+        raise InputError(f"--formats: only configs can be exported, '{networks[0]}' is none")
 
 
 def networks(name: str, formats: Sequence[str], images: Tensor, threads: int) -> Runners:
     """A config's raw graph in each format, on images (N, 3, H, W), with untrained weights."""
-    config, model = load_config(name), build(name).eval()
+    if not formats:
+        return
+    model = build(name).eval()
     head = model.bbox_head if hasattr(model, "bbox_head") else model.decode_head
     model.dataset_meta = dict(classes=[str(index) for index in range(head.num_classes)])
-    found, size = images.numpy(), tuple(images.shape[-2:])
-    for form in formats:
-        session = _session(config, model, form, size, len(images), False, threads)
-        yield form, lambda session=session: session(found)
+    found = images.numpy()
+    for kind in formats:
+        session = _session(model, kind, images, threads, whole=False)
+        yield kind, lambda session=session: session(found)
 
 
 def predictors(
@@ -51,50 +50,52 @@ def predictors(
     checkpoint: str,
     formats: Sequence[str],
     files: Sequence[str],
-    size: tuple[int, int],
-    batch: int,
+    images: Tensor,
     threads: int,
 ) -> Runners:
     """From a decoded image of the config's test set to boxes or class numbers.
 
     Eager: the reference, the model as it is, and fused. Then each format, with preprocessing
     inside and end to end as far as the format can; then files exported before.
+
+    Args:
+        images: (N, 3, H, W), for the number of images and the size of the network's input.
+
+    Raises:
+        InputError: a file for another size.
     """
-    config = load_config(name)
+    config, (batch, _, *size) = load_config(name), images.shape
     pictures = pixels(of_split(config, "test", 1)) * batch
-
     model = load_model(config, checkpoint).cpu()
-    about = describe(config, model, size=size, batch=batch, preprocess=False, end_to_end=False)
+    about = describe(
+        config, model, size=tuple(size), batch=batch, preprocess=False, end_to_end=False
+    )
     eagers = {REFERENCE: reference(copy.deepcopy(model)), "model": model, "fused": fuse(model)}
-    for variant, network in eagers.items():
-        predictor = Predictor(eager(network, about), about)
-        yield variant, lambda predictor=predictor: predictor(pictures)
-    for form in formats:
-        session = _session(config, model, form, size, batch, True, threads)
-        predictor = Predictor(session, session.about)
-        yield form, lambda predictor=predictor: predictor(pictures)
+    found = {key: Predictor(eager(network, about), about) for key, network in eagers.items()}
+    for kind in formats:
+        session = _session(model, kind, images, threads, whole=True)
+        found[kind] = Predictor(session, session.about)
     for file in files:
-        predictor = load(file, threads=threads)
-        about = predictor.about
-        own = (about.height, about.width) if about.height else tuple(about.resized or ())
-        if own != size:
+        found[file] = load(file, threads=threads)
+        about = found[file].about
+        if [about.height, about.width] != size and list(about.resized or ()) != size:
             raise InputError(f"--files {file}: is for another size than {size[0]} x {size[1]}")
-        yield file, lambda predictor=predictor: predictor(pictures)
+    for key, predictor in found.items():
+        yield key, lambda predictor=predictor: predictor(pictures)
 
 
-def _session(
-    config: Config, model: nn.Module, form: str, size, batch: int, whole: bool, threads: int
-) -> Session:
+def _session(model: nn.Module, kind: str, images: Tensor, threads: int, whole: bool) -> Session:
+    """A model's file for images like these, ready to run; whole: see `predictors`."""
     task = "detections" if hasattr(model, "bbox_head") else "labels"
     about = describe(
-        config,
+        model.cfg,
         model,
-        size=size,
-        batch=batch,
+        size=tuple(images.shape[-2:]),
+        batch=len(images),
         preprocess=whole,
-        end_to_end=whole and task in FORMATS[form].able,
+        end_to_end=whole and task in FORMATS[kind].able,
     )
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        path = str(Path(folder, f"model{FORMATS[form].suffix}"))
-        write(Graph(model, about).eval(), about, form, torch.zeros(batch, 3, *size), path)
+        path = str(Path(folder, f"model{FORMATS[kind].suffix}"))
+        write(Graph(model, about).eval(), about, kind, torch.zeros_like(images), path)
         return Session(path, threads)

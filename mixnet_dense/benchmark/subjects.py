@@ -1,9 +1,12 @@
-"""What is timed: networks and config models in their forms, on made-up images."""
+"""What is timed: networks and the models of configs, on made-up images."""
 
 import copy
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
 import torch
+from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
@@ -17,6 +20,9 @@ from mixnet_dense.errors import InputError
 from mixnet_dense.export import fuse
 from mixnet_dense.registry import MODELS
 
+Runners = Iterator[tuple[str, Callable[[], object]]]
+"""Variants of a model by name, each as a function without arguments that does the work once."""
+
 REFERENCE = "reference"
 _BOXES = 8  # of each made-up image
 
@@ -24,112 +30,114 @@ _BOXES = 8  # of each made-up image
 def build(name: str) -> nn.Module:
     """A backbone by its name, with SSDLite's taps, or the model of a config file.
 
+    It always has the same weights, of a size that keeps the maps' values ordinary numbers.
+
     Raises:
         InputError: neither.
     """
     torch.manual_seed(0)
-    if name in NAMES:
-        model = build_classifier(name).backbone
-    elif name.endswith(".py"):
+    if name.endswith(".py"):
         config = load_config(name)
         init_default_scope(config.get("default_scope", "mmdet"))
         model = revert_sync_batchnorm(MODELS.build(config.model))
+        model.cfg = config
+    elif name in NAMES:
+        model = build_classifier(name).backbone
     else:
         raise InputError(f"'{name}': must be a config file or one of {', '.join(NAMES)}")
-    for module in model.modules():  # as mm would initialise, without its log
+    for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
     return model
 
 
+def host_config(package: str, path: str) -> Config:
+    """A config that mmdet or mmseg ships, by its path below their ``configs/``.
+
+    Raises:
+        InputError: this build of theirs carries no configs.
+    """
+    file = Path(find_spec(package).origin).parent / ".mim" / "configs" / path
+    if not file.is_file():
+        raise InputError(f"{file}: not there; this build of {package} carries no configs")
+    return Config.fromfile(file)
+
+
 def reference(model: nn.Module) -> nn.Module:
-    """Make a model compute as the plain form does: split convolutions, NCHW."""
+    """Make a model compute by the plain algorithm: split convolutions, NCHW."""
     for module in model.modules():
         if hasattr(module, "channels_last"):
             module.channels_last = False
     return set_algorithm(model, "split")
 
 
-def variants(name: str, mode: str, device: str, compiled: bool) -> Iterator[tuple[str, nn.Module]]:
-    """The reference, the model as it is, fused for inference, and compiled if asked for."""
-    yield REFERENCE, reference(build(name)).to(device)
-    model = build(name).to(device)
-    yield "model", model
-    if mode == "inference":
-        yield "fused", fuse(model)
-    if compiled:
-        other = fuse(model) if mode == "inference" else copy.deepcopy(model)
-        yield "compiled", compile_backbone(other)
-
-
-def runner(model: nn.Module, mode: str, images: Tensor, amp: bool) -> Callable[[], object]:
-    """One forward pass, or one step's forward and backward pass, as a function.
+def runners(
+    name: str, mode: str, images: Tensor, amp: bool = False, compiled: bool = False
+) -> Runners:
+    """The reference, the model as it is, fused for inference, and compiled if asked for.
 
     Args:
-        model: see `build`.
-        mode: ``'inference'`` or ``'train'``.
+        name: see `build`.
+        mode: ``'inference'`` for a forward pass, ``'train'`` for one forward and backward.
         images: (N, 3, H, W) normalised.
-        amp: bfloat16 autocast on a CPU, float16 on a GPU.
+        amp: bfloat16 autocast on a CPU, float16 on a GPU, for all but the reference.
+        compiled: whether to compile.
     """
-    whole = hasattr(model, "data_preprocessor")
-    arguments = dict(mode="tensor") if whole else {}
-    kind = images.device.type
-    cast = torch.autocast(kind, torch.bfloat16 if kind == "cpu" else torch.float16, enabled=amp)
+    models = {REFERENCE: reference(build(name)), "model": build(name)}
     if mode == "inference":
-        model.eval()
+        models["fused"] = fuse(models["model"])
+    if compiled:
+        models["compiled"] = compile_backbone(copy.deepcopy(models.get("fused", models["model"])))
+    for variant, model in models.items():
+        model.to(images.device).train(mode == "train")
+        yield variant, _passes(model, images, amp and variant != REFERENCE)
 
-        @torch.inference_mode()
-        def forward():
-            with cast:
-                return model(images, **arguments)
 
-        return forward
-    model.train()
-    samples = annotations(model, images) if whole else None
+def _passes(model: nn.Module, images: Tensor, amp: bool) -> Callable[[], object]:
+    """A forward pass, of a model in training mode with the backward pass, as a function."""
+    whole, kind = hasattr(model, "data_preprocessor"), images.device.type
+    cast = torch.autocast(kind, torch.bfloat16 if kind == "cpu" else torch.float16, enabled=amp)
+    arguments = dict(mode="tensor") if whole else {}
 
-    def train():
+    @torch.inference_mode()
+    def forward():
         with cast:
-            loss = _loss(model, images, samples)
+            return model(images, **arguments)
+
+    samples = annotations(model, images) if whole and model.training else None
+
+    def step():
+        with cast:
+            if samples:
+                loss, _ = model.parse_losses(model(images, samples, mode="loss"))
+            else:
+                loss = sum(tap.float().square().mean() for tap in model(images))
         loss.backward()
         model.zero_grad()
 
-    return train
-
-
-def _loss(model: nn.Module, images: Tensor, samples) -> Tensor:
-    if samples is None:
-        return sum(tap.float().square().mean() for tap in model(images))
-    losses = model(images, samples, mode="loss")
-    return sum(value for name, value in losses.items() if "loss" in name)
+    return step if model.training else forward
 
 
 def annotations(model: nn.Module, images: Tensor) -> list:
-    """Boxes, or label maps, for whole models, the same ones each time."""
-    height, width = images.shape[-2:]
+    """Data samples for whole models, the same ones each time.
+
+    Of a detector eight boxes an image, of 5 to 60 % of its sides; of a segmenter label maps.
+    """
+    size = tuple(images.shape[-2:])
+    meta = dict(img_shape=size, batch_input_shape=size, pad_shape=size, scale_factor=(1, 1))
     random = torch.Generator().manual_seed(0)
-    meta = dict(img_shape=(height, width), batch_input_shape=(height, width), scale_factor=(1, 1))
     if hasattr(model, "decode_head"):
         from mmseg.structures import SegDataSample
 
         classes = model.decode_head.num_classes
-        samples = [SegDataSample(metainfo=meta) for _ in images]
-        for sample in samples:
-            labels = torch.randint(classes, (1, height, width), generator=random)
-            sample.gt_sem_seg = PixelData(data=labels.to(images.device))
-        return samples
+        maps = torch.randint(classes, (len(images), 1, *size), generator=random)
+        found = [PixelData(data=labels) for labels in maps.to(images.device)]
+        return [SegDataSample(metainfo=meta, gt_sem_seg=labels) for labels in found]
     from mmdet.structures import DetDataSample
 
-    samples = [DetDataSample(metainfo=meta) for _ in images]
-    for sample in samples:
-        sample.gt_instances = boxes(height, width, model.bbox_head.num_classes, random)
-        sample.gt_instances = sample.gt_instances.to(images.device)
-    return samples
-
-
-def boxes(height: int, width: int, classes: int, random: torch.Generator) -> InstanceData:
-    """Eight boxes of 5 to 60 % of the image's sides, with labels."""
-    size = 0.05 + 0.55 * torch.rand(_BOXES, 2, generator=random)
-    corner = (1 - size) * torch.rand(_BOXES, 2, generator=random)
-    scale = torch.tensor([width, height, width, height])
-    labels = torch.randint(classes, (_BOXES,), generator=random)
-    return InstanceData(bboxes=torch.cat([corner, corner + size], 1) * scale, labels=labels)
+    sides = 0.05 + 0.55 * torch.rand(len(images), _BOXES, 2, generator=random)
+    corners = (1 - sides) * torch.rand(sides.shape, generator=random)
+    boxes = torch.cat([corners, corners + sides], -1) * torch.tensor(size[::-1] * 2)
+    labels = torch.randint(model.bbox_head.num_classes, boxes.shape[:2], generator=random)
+    found = [InstanceData(bboxes=b, labels=n) for b, n in zip(boxes, labels, strict=True)]
+    return [DetDataSample(metainfo=meta, gt_instances=o.to(images.device)) for o in found]
