@@ -5,15 +5,19 @@ Nothing here looks at a speed.
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from running import tool
 
-from mixnet_dense.benchmark.presentation import instructions, table
-from mixnet_dense.benchmark.subjects import build, reference
+from mixnet_dense.benchmark import pipeline
+from mixnet_dense.benchmark.loss import runners as loss_runners
+from mixnet_dense.benchmark.presentation import instructions, machine, table
+from mixnet_dense.benchmark.subjects import annotations, build, reference, runners
 from mixnet_dense.errors import InputError
 from mixnet_dense.timing import Times, interleave, peak_memory, summary
 
@@ -49,6 +53,48 @@ def test_peak_memory_of_two_maps_at_a_time():
     assert 2_000_000 <= peak_memory(function) < 2_100_000
 
 
+def test_instruction_set_and_its_limits_are_said(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    assert instructions() == machine("cpu", 1)["instructions"] == "AVX512"
+    assert machine("cpu", 1)["ONEDNN_MAX_CPU_ISA"] is None
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert instructions() == "AVX512, oneDNN AVX2"
+    assert machine("cpu", 1)["ONEDNN_MAX_CPU_ISA"] == "AVX2"
+
+
+def test_variants_compute_the_same():
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    found = {variant: run() for variant, run in runners("mixnet_s", "inference", images)}
+    assert list(found) == ["reference", "model", "fused"]
+    for outputs in found.values():
+        for one, other in zip(outputs, found["reference"], strict=True):
+            assert (one - other).abs().max() <= 1e-3 * other.abs().max()
+
+
+def test_training_step_passes_backward_and_leaves_no_gradients(monkeypatch):
+    seen = []
+    model = build("mobilenetv3_small")
+    for parameter in model.parameters():
+        parameter.register_hook(lambda grad: seen.append(grad.abs().sum().item()))
+    monkeypatch.setattr("mixnet_dense.benchmark.subjects.build", lambda name: model)
+    step = dict(runners("any", "train", torch.randn(2, 3, 64, 64)))["model"]
+    step()
+    assert len(seen) == len(list(model.parameters())) and any(seen)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_made_up_boxes_lie_in_the_image():
+    model = build("configs/ssdlite_mobilenetv3_small.py")
+    samples = annotations(model, torch.zeros(3, 3, 100, 200))
+    boxes = torch.stack([sample.gt_instances.bboxes for sample in samples])
+    assert boxes.shape == (3, 8, 4) and boxes.min() >= 0
+    assert boxes[..., 0::2].max() <= 200 and boxes[..., 1::2].max() <= 100
+    sides = (boxes[..., 2:] - boxes[..., :2]) / torch.tensor([200, 100])
+    assert 0.0499 < sides.min() < 0.1 and 0.5 < sides.max() < 0.6001
+
+
 def test_networks_in_both_modes(capsys, tmp_path):
     picture = tmp_path / "plots" / "times.png"
     found = rows(
@@ -69,12 +115,56 @@ def test_networks_in_both_modes(capsys, tmp_path):
 def test_whole_models(capsys, config):
     arguments = ("--mode", "inference", "train", "--size", "96", "--amp")
     found = rows(capsys, f"configs/{config}.py", *arguments)
-    assert len(found) == 5
+    variants = [(row["mode"], row["variant"]) for row in found]
+    modes = dict(inference=["reference", "model", "fused"], train=["reference", "model"])
+    assert variants == [(mode, variant) for mode in modes for variant in modes[mode]]
 
 
 def test_losses_beside_mmdets(capsys):
-    found = rows(capsys, "configs/ssdlite_mixnet.py", "--mode", "loss", "--batch", "2")
+    config = "configs/ssdlite_mobilenetv3_small.py"
+    found = rows(capsys, config, "--mode", "loss", "--batch", "2")
     assert [row["variant"] for row in found] == ["reference", "model"]
+    both = dict(loss_runners(config, torch.zeros(2, 3, 320, 320)))
+    theirs, ours = both["reference"](), both["model"]()
+    torch.testing.assert_close(ours["loss_cls"], sum(theirs["loss_cls"]).squeeze())
+    torch.testing.assert_close(ours["loss_bbox"], sum(theirs["loss_bbox"]))
+
+
+class TwoImages:
+    """A dataset whose second image is dropped by its first transform."""
+
+    def __init__(self):
+        self.pipeline = SimpleNamespace(transforms=[self.load, self.flip])
+
+    def __len__(self):
+        return 2
+
+    def get_data_info(self, index):
+        return index
+
+    def load(self, index):
+        return None if index == 1 else index
+
+    def flip(self, index):
+        return index
+
+
+def test_times_of_a_pipeline_worked_by_hand(monkeypatch):
+    loader = SimpleNamespace(dataset=TwoImages())
+    monkeypatch.setattr(pipeline, "check_files", lambda *_: None)
+    monkeypatch.setattr(pipeline.Runner, "build_dataloader", lambda _: loader)
+    # three images, the third is the first again: load 1, 7 and 3 ms; flip 2 and 4 ms
+    ticks = iter([0.0, 0.001, 0.003, 1.0, 1.007, 2.0, 2.003, 2.007])
+    clock = SimpleNamespace(perf_counter=lambda: next(ticks))
+    monkeypatch.setattr(pipeline, "time", clock)
+    whole, load, flip = pipeline.time_pipeline(Config(dict(train_dataloader={})), 3)
+    assert (load["step"], flip["step"]) == ("method", "method")
+    assert [load[key] for key in ("mean", "median")] == pytest.approx([11 / 3, 3])
+    assert [flip[key] for key in ("mean", "median", "p90")] == pytest.approx([3, 3, 3.8])
+    assert [whole[key] for key in ("mean", "median")] == pytest.approx([17 / 3, 7])
+    text = pipeline.table([whole, load, flip])
+    assert "| pipeline | 5.67 | 7.00 | 7.00 |" in text
+    assert text.endswith("\n\n176 images/s for each worker")
 
 
 def test_reference_is_the_plain_algorithm():
@@ -85,11 +175,12 @@ def test_reference_is_the_plain_algorithm():
 
 
 def test_table_says_what_was_measured():
-    row = dict(model="m", variant="v", mode="train", instructions="AVX2", batch=8, size=[320, 160], median_ms=1.25,
-               p90_ms=2.0, ratio=1.5, images_per_s=6400.0, peak_mib=3.0)  # fmt: skip
-    assert "| m | v | train | AVX2 | 8 | 320 x 160 | 1.2 | 2.0 | 1.50 | 6400.0 | 3 |" in table(
-        [row]
-    )
+    row = dict(
+        model="m", variant="v", mode="train", instructions="AVX2", batch=8, size=[320, 160],
+        median_ms=1.25, p90_ms=2.0, ratio=1.5, images_per_s=6400.0, peak_mib=3.0,
+    )  # fmt: skip
+    expected = "| m | v | train | AVX2 | 8 | 320 x 160 | 1.2 | 2.0 | 1.50 | 6400.0 | 3 |"
+    assert table([row]).splitlines()[-1] == expected
 
 
 @pytest.mark.parametrize(
@@ -103,6 +194,7 @@ def test_table_says_what_was_measured():
         (["configs/lraspp_mixnet.py", "--mode", "data", "train"], "--mode data goes alone"),
         (["configs/ssdlite_mixnet.py", "--mode", "data"], "annotations.*not there"),
         (["mixnet_s", "--mode", "data"], "config 'mixnet_s': no such file"),
+        (["mixnet_s", "--cfg-options", "a=1"], "--cfg-options: are for --mode data"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

@@ -14,6 +14,8 @@ from mixnet_dense.engine.config import check_files
 from mixnet_dense.progress import Progress
 from mixnet_dense.timing import summary
 
+_COLUMNS = ("mean", "median", "p90")
+
 
 def time_pipeline(config: Config, images: int) -> list[dict]:
     """Milliseconds an image takes in one worker: the whole pipeline, then each transform.
@@ -35,33 +37,29 @@ def time_pipeline(config: Config, images: int) -> list[dict]:
     while hasattr(dataset, "dataset"):  # RepeatDataset and its like
         dataset = dataset.dataset
     steps = dataset.pipeline.transforms
-    taken: list[list[float]] = [[] for _ in ("pipeline", *steps)]
+    whole, taken = [], [[] for _ in steps]
     progress = Progress(images)
     for index in range(images):
-        data = dataset.get_data_info(index % len(dataset))
-        first = before = time.perf_counter()
-        for step, values in zip(steps, taken[1:], strict=True):
-            data = step(data)
-            now = time.perf_counter()
-            values.append(1000 * (now - before))
-            before = now
-            if data is None:  # the image is dropped
-                break
-        taken[0].append(1000 * (before - first))
+        data, clock = dataset.get_data_info(index % len(dataset)), [time.perf_counter()]
+        for step, values in zip(steps, taken, strict=True):
+            if data is not None:  # a transform before dropped the image
+                data = step(data)
+                clock.append(time.perf_counter())
+                values.append(1000 * (clock[-1] - clock[-2]))
+        whole.append(1000 * (clock[-1] - clock[0]))
         progress.step()
-    names = ["pipeline", *(type(step).__name__ for step in steps)]
+    columns = [
+        ("pipeline", whole),
+        *zip((type(step).__name__ for step in steps), taken, strict=True),
+    ]
     return [
         dict(step=name, mean=statistics.mean(values), **summary(values)._asdict())
-        for name, values in zip(names, taken, strict=True)
+        for name, values in columns
     ]
 
 
 def table(rows: Sequence[dict]) -> str:
     """Markdown, with images a second for the whole pipeline."""
-    cells = [[row["step"], *(f"{row[key]:.2f}" for key in _HEAD)] for row in rows]
-    per_second = 1000 / rows[0]["mean"]
-    head = ["step", *(f"{key} ms" for key in _HEAD)]
-    return f"{markdown(head, cells)}\n\n{per_second:.0f} images/s for each worker"
-
-
-_HEAD = ("mean", "median", "p90")
+    cells = [[row["step"], *(f"{row[key]:.2f}" for key in _COLUMNS)] for row in rows]
+    head = ["step", *(f"{key} ms" for key in _COLUMNS)]
+    return f"{markdown(head, cells)}\n\n{1000 / rows[0]['mean']:.0f} images/s for each worker"
