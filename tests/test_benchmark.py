@@ -189,6 +189,7 @@ def test_table_says_what_was_measured():
         (["resnet50"], "'resnet50': must be a config file or one of mixnet_s"),
         (["absent.py"], "config 'absent.py': no such file"),
         (["mixnet_s", "--size", "big"], "--size big: must be pixels"),
+        (["mixnet_s", "--size", "64x0"], "--size 64x0: must be pixels"),
         (["mixnet_s", "--batch", "0"], "must be 1 or more"),
         (["mixnet_s", "--mode", "loss"], "--mode loss is for configs of SSDLite detectors"),
         (["configs/lraspp_mixnet.py", "--mode", "data", "train"], "--mode data goes alone"),
@@ -218,10 +219,21 @@ def test_exported_files_beside_eager_models(capsys):
 
 
 def test_from_an_image_to_boxes(capsys, tmp_path):
-    (tmp_path / "images").mkdir()
+    for folder in ("images", "annotations"):
+        (tmp_path / folder).mkdir()
     cv2.imwrite(str(tmp_path / "images" / "a.png"), np.full((50, 70, 3), 90, np.uint8))
+    images = [dict(id=1, file_name="a.png", height=50, width=70)]
+    categories = [dict(id=1, name="cat")]
+    (tmp_path / "annotations" / "test.json").write_text(
+        json.dumps(dict(images=images, annotations=[], categories=categories))
+    )
+    data = dict(
+        data_root=f"{tmp_path}/",
+        ann_file="annotations/test.json",
+        data_prefix=dict(img="images/"),
+        metainfo=dict(classes=("cat",)),
+    )
     base = Path(__file__).parents[1] / "configs" / "ssdlite_mobilenetv3_small.py"
-    data = dict(data_root=f"{tmp_path}/", data_prefix=dict(img="images/"))
     config = tmp_path / "config.py"
     config.write_text(f"_base_ = {str(base)!r}\ntest_dataloader = dict(dataset={data!r})\n")
     model = build(str(base))
@@ -238,8 +250,11 @@ def test_from_an_image_to_boxes(capsys, tmp_path):
     )  # fmt: skip
     variants = ["reference", "model", "fused", "torchscript", file]
     assert [row["variant"] for row in found] == variants
-    with pytest.raises(InputError, match="own.pt: is for another size than 96 x 96"):
-        rows(capsys, *arguments, "--size", "96")
+    with pytest.raises(InputError, match="own.pt: is for another size than 320 x 320"):
+        rows(capsys, *arguments, "--size", "320")
+    (tmp_path / "annotations" / "test.json").unlink()
+    with pytest.raises(InputError, match="test.json: not there"):
+        rows(capsys, *arguments)
 
 
 @pytest.mark.parametrize(

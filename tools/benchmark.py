@@ -3,12 +3,11 @@
 import argparse
 import contextlib
 import json
+import re
 import sys
 
 from mixnet_dense.cli import parse, run
 from mixnet_dense.errors import InputError
-
-MODES = ("inference", "train", "loss", "predict", "data")
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -20,22 +19,18 @@ def parse_args(argv=None) -> argparse.Namespace:
         "--mode",
         nargs="+",
         default=["inference"],
-        choices=MODES,
+        choices=("inference", "train", "loss", "predict", "data"),
         help="loss: SSDLite's beside mmdet's SSDHead; predict: from a decoded image to boxes or "
         "classes, of a config with --checkpoint; data: a config's training pipeline",
     )
     parser.add_argument("--batch", nargs="+", type=int, default=[1], help="images a call")
-    parser.add_argument(
-        "--size", nargs="+", default=["320"], help="pixels: of a side, or as 512x1024"
-    )
+    parser.add_argument("--size", nargs="+", default=["320"], help="pixels, or as 512x1024")
     parser.add_argument("--threads", type=int, default=1, help="of torch, on a CPU")
     parser.add_argument("--repeats", type=int, default=20, help="rounds; all run once in each")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--amp", action="store_true", help="bf16 on a CPU, fp16 on a GPU")
     parser.add_argument("--compile", action="store_true", help="time torch.compile too")
-    parser.add_argument(
-        "--formats", nargs="+", default=[], help="of exported files to time too: onnx, openvino …"
-    )
+    parser.add_argument("--formats", nargs="+", default=[], help="time exported files: onnx …")
     parser.add_argument("--checkpoint", help="weights for --mode predict")
     parser.add_argument("--files", nargs="+", default=[], help="exported ones, for --mode predict")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="data")
@@ -59,9 +54,9 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.partition("x")
-    if not height.isdigit() or not (width or height).isdigit() or not int(height):
+    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)?", text):
         raise InputError(f"--size {text}: must be pixels such as 320 or 512x1024")
+    height, _, width = text.partition("x")
     return int(height), int(width or height)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mixnet_dense.benchmark.subjects import REFERENCE, Runners, build, reference
-from mixnet_dense.engine.config import load_config
+from mixnet_dense.engine.config import check_files, load_config
 from mixnet_dense.engine.predict import load_model
 from mixnet_dense.errors import InputError
 from mixnet_dense.export import fuse
@@ -62,9 +62,10 @@ def predictors(
         images: (N, 3, H, W), for the number of images and the size of the network's input.
 
     Raises:
-        InputError: a file for another size.
+        InputError: missing files, or an exported file for another size.
     """
     config, (batch, _, *size) = load_config(name), images.shape
+    check_files(config, ("test",))
     pictures = pixels(of_split(config, "test", 1)) * batch
     model = load_model(config, checkpoint).cpu()
     about = describe(
@@ -78,7 +79,7 @@ def predictors(
     for file in files:
         found[file] = load(file, threads=threads)
         about = found[file].about
-        if [about.height, about.width] != size and list(about.resized or ()) != size:
+        if ([about.height, about.width] if about.height else list(about.resized or ())) != size:
             raise InputError(f"--files {file}: is for another size than {size[0]} x {size[1]}")
     for key, predictor in found.items():
         yield key, lambda predictor=predictor: predictor(pictures)
