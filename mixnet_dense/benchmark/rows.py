@@ -27,7 +27,7 @@ class Settings:
     amp: bool = False
     compiled: bool = False
     formats: Sequence[str] = ()  # in 'inference' and 'predict'
-    checkpoint: str = ""  # this and the next for 'predict'
+    checkpoint: str | None = None  # this and the next for 'predict'
     files: Sequence[str] = ()
 
 
