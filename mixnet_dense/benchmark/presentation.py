@@ -15,11 +15,11 @@ _LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")
 def instructions() -> str:
     """The instruction set that torch uses on this CPU, and what limits oneDNN's convolutions.
 
-    Such as ``AVX512``, or ``AVX2, oneDNN AVX2`` where the environment variable
+    Such as ``AVX512``, or ``AVX2 (oneDNN AVX2)`` where the environment variable
     ``ONEDNN_MAX_CPU_ISA`` is AVX2.
     """
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA")
-    return torch.backends.cpu.get_cpu_capability() + (f", oneDNN {limit}" if limit else "")
+    return torch.backends.cpu.get_cpu_capability() + (f" (oneDNN {limit})" if limit else "")
 
 
 def machine(device: str, threads: int) -> dict:
