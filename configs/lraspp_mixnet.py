@@ -1,14 +1,12 @@
-# MixNet-S LR-ASPP, output stride 16, Cityscapes from scratch. Not trained here.
-# No paper has these networks. The backbone ends with its last stage, halved, as MobileNetV2's
-# does in MobileNetV3 table 7: the 1536 channels behind it are for 1000 classes.
+# MixNet-S with a halved last stage, LR-ASPP 128, output stride 16: Cityscapes.
+# No paper has this network. The backbone ends with its last stage, as MobileNetV2 does in
+# MobileNetV3's table 7: the 1536 channels after it are there for 1000 classes.
 #   python tools/train.py configs/lraspp_mixnet.py
-_base_ = "./lraspp_mobilenetv3_large.py"
+_base_ = [
+    "_base_/models/lraspp.py",
+    "_base_/datasets/cityscapes.py",
+    "_base_/schedules/cityscapes_860e.py",
+    "_base_/runtime.py",
+]
 
-model = dict(
-    backbone=dict(
-        type="mixnet_dense.MixNet",
-        arch="s",
-        out_taps=("c3_depthwise", "c5"),
-    ),
-    decode_head=dict(in_channels=(240, 104)),
-)
+model = dict(backbone=dict(type="mixnet_dense.MixNet", arch="s", out_taps=("c3_depthwise", "c5")))

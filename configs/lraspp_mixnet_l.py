@@ -1,13 +1,11 @@
-# MixNet-L LR-ASPP, output stride 16, Cityscapes from scratch. Not trained here.
+# MixNet-L with a halved last stage, LR-ASPP 128, output stride 16: Cityscapes.
 # See lraspp_mixnet.py for where the backbone ends.
 #   python tools/train.py configs/lraspp_mixnet_l.py
-_base_ = "./lraspp_mobilenetv3_large.py"
+_base_ = [
+    "_base_/models/lraspp.py",
+    "_base_/datasets/cityscapes.py",
+    "_base_/schedules/cityscapes_860e.py",
+    "_base_/runtime.py",
+]
 
-model = dict(
-    backbone=dict(
-        type="mixnet_dense.MixNet",
-        arch="l",
-        out_taps=("c3_depthwise", "c5"),
-    ),
-    decode_head=dict(in_channels=(336, 136)),
-)
+model = dict(backbone=dict(type="mixnet_dense.MixNet", arch="l", out_taps=("c3_depthwise", "c5")))

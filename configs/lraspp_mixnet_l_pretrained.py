@@ -1,6 +1,6 @@
-# MixNet-L LR-ASPP from timm's ImageNet weights (pip install timm). Not trained here.
-#   python tools/train.py configs/lraspp_mixnet_l_pretrained.py
+# MixNet-L LR-ASPP: Cityscapes from timm's ImageNet weights (pip install timm).
 # The halved last stage begins from scratch.
+#   python tools/train.py configs/lraspp_mixnet_l_pretrained.py
 _base_ = "./lraspp_mixnet_l.py"
 model = dict(
     backbone=dict(

@@ -1,6 +1,6 @@
-# MixNet-S LR-ASPP from timm's ImageNet weights (pip install timm). Not trained here.
-#   python tools/train.py configs/lraspp_mixnet_pretrained.py
+# MixNet-S LR-ASPP: Cityscapes from timm's ImageNet weights (pip install timm).
 # The halved last stage begins from scratch.
+#   python tools/train.py configs/lraspp_mixnet_pretrained.py
 _base_ = "./lraspp_mixnet.py"
 model = dict(
     backbone=dict(

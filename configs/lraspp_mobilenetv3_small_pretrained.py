@@ -1,6 +1,6 @@
-# MobileNetV3-Small LR-ASPP from timm's ImageNet weights (pip install timm). Not trained here.
-#   python tools/train.py configs/lraspp_mobilenetv3_small_pretrained.py
+# MobileNetV3-Small LR-ASPP: Cityscapes from timm's ImageNet weights (pip install timm).
 # The halved last stage begins from scratch.
+#   python tools/train.py configs/lraspp_mobilenetv3_small_pretrained.py
 _base_ = "./lraspp_mobilenetv3_small.py"
 model = dict(
     backbone=dict(

@@ -1,9 +1,10 @@
-# MixNet-L SSDLite, 320 x 320, COCO from scratch. Not trained here: no accuracy is claimed.
+# MixNet-L SSDLite: COCO at 320 x 320.
 #   python tools/train.py configs/ssdlite_mixnet_l.py
-_base_ = "./ssdlite_mixnet.py"
+_base_ = [
+    "_base_/models/ssdlite.py",
+    "_base_/datasets/coco.py",
+    "_base_/schedules/coco_600e.py",
+    "_base_/runtime.py",
+]
 
-model = dict(
-    backbone=dict(arch="l"),
-    neck=dict(in_channels=(960, 1536)),
-    bbox_head=dict(in_channels=(960, 1536, 512, 256, 256, 128)),
-)
+model = dict(backbone=dict(type="mixnet_dense.MixNet", arch="l"))

@@ -1,4 +1,4 @@
-# MixNet-L SSDLite from timm's ImageNet weights (pip install timm). Not trained here.
+# MixNet-L SSDLite: COCO from timm's ImageNet weights (pip install timm).
 #   python tools/train.py configs/ssdlite_mixnet_l_pretrained.py
 _base_ = "./ssdlite_mixnet_l.py"
 model = dict(

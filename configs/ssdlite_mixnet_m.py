@@ -1,5 +1,10 @@
-# MixNet-M SSDLite, 320 x 320, COCO from scratch. Not trained here: no accuracy is claimed.
+# MixNet-M SSDLite: COCO at 320 x 320.
 #   python tools/train.py configs/ssdlite_mixnet_m.py
-_base_ = "./ssdlite_mixnet.py"
+_base_ = [
+    "_base_/models/ssdlite.py",
+    "_base_/datasets/coco.py",
+    "_base_/schedules/coco_600e.py",
+    "_base_/runtime.py",
+]
 
-model = dict(backbone=dict(arch="m"))
+model = dict(backbone=dict(type="mixnet_dense.MixNet", arch="m"))

@@ -1,4 +1,4 @@
-# MixNet-M SSDLite from timm's ImageNet weights (pip install timm). Not trained here.
+# MixNet-M SSDLite: COCO from timm's ImageNet weights (pip install timm).
 #   python tools/train.py configs/ssdlite_mixnet_m_pretrained.py
 _base_ = "./ssdlite_mixnet_m.py"
 model = dict(

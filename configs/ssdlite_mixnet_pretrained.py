@@ -1,4 +1,4 @@
-# MixNet-S SSDLite from timm's ImageNet weights (pip install timm). Not trained here.
+# MixNet-S SSDLite: COCO from timm's ImageNet weights (pip install timm).
 #   python tools/train.py configs/ssdlite_mixnet_pretrained.py
 _base_ = "./ssdlite_mixnet.py"
 model = dict(

@@ -1,8 +1,14 @@
-# mmdet's ssdlite_mobilenetv2-scratch: C4 is the last stride-16 block's output, 6 anchors on every
-# map, its own scales. Takes mmdet's weights through tools/convert_weights.py. Not trained here.
+# mmdet's ssdlite_mobilenetv2-scratch: COCO at 320 x 320.
+# C4 is the output of the last stride-16 block, every map has 6 anchors, with mmdet's scales.
+# Takes mmdet's weights through tools/convert_weights.py. mmdet steps its 3 x 3 map by 107 pixels,
+# this one by a third of 320: the centres of anchors differ by up to 0.9 pixels.
 #   python tools/train.py configs/ssdlite_mobilenetv2_mmdet.py
-# mmdet steps its 3 x 3 map by 107 pixels, ours by a third of 320: centres differ by up to 0.9.
-_base_ = "./ssdlite_mixnet.py"
+_base_ = [
+    "_base_/models/ssdlite.py",
+    "_base_/datasets/coco.py",
+    "_base_/schedules/coco_600e.py",
+    "_base_/runtime.py",
+]
 
 anchors = dict(
     type="mixnet_dense.SSDLiteAnchorGenerator",
@@ -11,6 +17,5 @@ anchors = dict(
 )
 model = dict(
     backbone=dict(type="mixnet_dense.MobileNetV2", arch="classification", out_taps=("c4", "last")),
-    neck=dict(in_channels=(96, 1280)),
-    bbox_head=dict(in_channels=(96, 1280, 512, 256, 256, 128), anchor_generator=anchors),
+    bbox_head=dict(anchor_generator=anchors),
 )

@@ -1,8 +1,13 @@
-# torchvision's ssdlite320_mobilenet_v3_large: a slot for each of COCO's ids 1 to 90, 6 anchors
-# on every map, clipped to the image, inputs in [-1, 1]. Takes its weights through
-# mixnet_dense.weights.convert. Not trained here.
+# torchvision's ssdlite320_mobilenet_v3_large: COCO at 320 x 320.
+# A slot for each of COCO's ids 1 to 90, 6 anchors on every map, clipped to the image, inputs in
+# [-1, 1]. Takes torchvision's weights through mixnet_dense.weights.convert.
 #   python tools/train.py configs/ssdlite_mobilenetv3_large_torchvision.py
-_base_ = "./ssdlite_mixnet.py"
+_base_ = [
+    "_base_/models/ssdlite.py",
+    "_base_/datasets/coco.py",
+    "_base_/schedules/coco_600e.py",
+    "_base_/runtime.py",
+]
 
 # fmt: off
 classes = (  # by COCO id; ten ids name nothing
@@ -23,10 +28,7 @@ anchors = dict(type="mixnet_dense.SSDLiteAnchorGenerator", first_level=6, clip=T
 model = dict(
     data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3),
     backbone=dict(type="mixnet_dense.MobileNetV3", arch="large", reduced_tail="detection"),
-    neck=dict(in_channels=(672, 480)),
-    bbox_head=dict(
-        num_classes=90, in_channels=(672, 480, 512, 256, 256, 128), anchor_generator=anchors
-    ),
+    bbox_head=dict(num_classes=90, anchor_generator=anchors),
 )
 train_dataloader = dict(dataset=dict(metainfo=dict(classes=classes)))
 val_dataloader = dict(dataset=dict(metainfo=dict(classes=classes)))

@@ -1,11 +1,4 @@
 custom_imports = dict(imports=["mixnet_dense"], allow_failed_imports=False)
-default_hooks = dict(
-    timer=dict(type="IterTimerHook"),
-    logger=dict(type="LoggerHook", interval=50),
-    param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=3),
-    sampler_seed=dict(type="DistSamplerSeedHook"),
-)
 custom_hooks = [dict(type="mixnet_dense.LiveProgressHook")]
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -3,6 +3,7 @@
 from mixnet_dense import compat
 from mixnet_dense.det.anchors import SSDLiteAnchorGenerator
 from mixnet_dense.det.coco import CocoDataset, CocoMetric
+from mixnet_dense.det.detector import SSDLite
 from mixnet_dense.det.head import SSDLiteHead
 from mixnet_dense.det.neck import SSDLiteNeck
 from mixnet_dense.det.transforms import ExpandMinIoURandomCrop
@@ -11,6 +12,7 @@ __all__ = [
     "CocoDataset",
     "CocoMetric",
     "ExpandMinIoURandomCrop",
+    "SSDLite",
     "SSDLiteAnchorGenerator",
     "SSDLiteHead",
     "SSDLiteNeck",

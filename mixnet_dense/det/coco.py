@@ -15,6 +15,7 @@ import numpy as np
 from mmdet.datasets import CocoDataset as HostDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.evaluation.metrics import CocoMetric as HostMetric
+from mmengine.fileio import LocalBackend, get_file_backend
 
 from mixnet_dense.errors import InputError
 from mixnet_dense.registry import DATASETS, METRICS
@@ -24,9 +25,11 @@ from mixnet_dense.registry import DATASETS, METRICS
 class CocoDataset(HostDataset):
     """mmdet's CocoDataset; label i is class i, classes that the file lacks stay empty.
 
+    With ``test_mode=True`` the file may have no ``annotations``, as COCO's test-dev has none.
+
     Raises:
         InputError: the annotation file is not JSON, not COCO's, has none of the classes or
-            annotations of no category, or an image is not there.
+            annotations of no category, or an image on the local disk is not there.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -35,15 +38,21 @@ class CocoDataset(HostDataset):
             rows = super().load_data_list()
         finally:
             del self.COCOAPI
-        _check_images(self.ann_file, [row["img_path"] for row in rows])
+        paths = [row["img_path"] for row in rows]
+        if paths and isinstance(
+            get_file_backend(paths[0], backend_args=self.backend_args), LocalBackend
+        ):
+            _check_images(self.ann_file, paths)
         return rows
 
     def _read(self, path: str) -> COCO:
         try:
             coco = COCO(path)
             ids = _ids(coco)
-            used = Counter(row["category_id"] for row in coco.dataset["annotations"])
             coco.dataset["images"]  # noqa: B018  must be there
+            unlabelled = self.test_mode and "annotations" not in coco.dataset
+            rows = [] if unlabelled else coco.dataset["annotations"]
+            used = Counter(row["category_id"] for row in rows)
         except json.JSONDecodeError as error:
             raise InputError(f"{path}: is not JSON: {error}") from error
         except (KeyError, TypeError, AssertionError) as error:
@@ -72,7 +81,20 @@ class CocoDataset(HostDataset):
 
 @METRICS.register_module()
 class CocoMetric(HostMetric):
-    """mmdet's CocoMetric; a class that the file lacks is left out, not an IndexError."""
+    """mmdet's CocoMetric; a class that the file lacks is left out, not an IndexError.
+
+    Raises:
+        InputError: the annotation file has no annotations and ``format_only`` is False.
+    """
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        coco = self._coco_api
+        if coco is not None and "annotations" not in coco.dataset and not self.format_only:
+            raise InputError(
+                f"{options.get('ann_file')}: has no annotations to score against; only a results "
+                "file can be written, with format_only=True and outfile_prefix in the evaluator"
+            )
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         if self._coco_api is not None:

@@ -15,6 +15,7 @@ INIT = [
     dict(type="TruncNormal", layer="Conv2d", std=0.03),
     dict(type="Constant", val=1, layer="BatchNorm2d"),
 ]
+EXTRA_CHANNELS = (512, 256, 256, 128)
 
 
 @MODELS.register_module()
@@ -35,7 +36,7 @@ class SSDLiteNeck(SSDNeck):
     def __init__(
         self,
         in_channels: Sequence[int],
-        extra_channels: Sequence[int] = (512, 256, 256, 128),
+        extra_channels: Sequence[int] = EXTRA_CHANNELS,
         norm_cfg=dict(type="BN"),
         act_cfg=dict(type="ReLU6"),
         init_cfg=INIT,

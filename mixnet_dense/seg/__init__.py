@@ -3,7 +3,8 @@
 from mixnet_dense import compat
 from mixnet_dense.seg.cityscapes import CityscapesDataset, IoUMetric
 from mixnet_dense.seg.heads import LRASPPHead, RASPPHead
+from mixnet_dense.seg.segmentor import MobileSegmentor
 
-__all__ = ["CityscapesDataset", "IoUMetric", "LRASPPHead", "RASPPHead"]
+__all__ = ["CityscapesDataset", "IoUMetric", "LRASPPHead", "MobileSegmentor", "RASPPHead"]
 
 compat.guard_checkpoint_loading()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.fileio import LocalBackend, get_file_backend
 from mmseg.datasets import CityscapesDataset as HostDataset
 from mmseg.evaluation.metrics import IoUMetric as HostMetric
 
@@ -54,10 +55,11 @@ class CityscapesDataset(HostDataset):
 
     def load_data_list(self) -> list[dict]:
         rows = super().load_data_list()
-        if (self.backend_args or {}).get("backend", "local") != "local":
+        folder = self.data_prefix["img_path"]
+        if not isinstance(get_file_backend(folder, backend_args=self.backend_args), LocalBackend):
             return rows
         if not rows:
-            raise InputError(f"{self.data_prefix['img_path']}: no *{self.img_suffix} there")
+            raise InputError(f"{folder}: no *{self.img_suffix} there")
         if "seg_map_path" in rows[0]:
             self._check_there(rows)
             if self._checks:

@@ -15,7 +15,12 @@ from torch import Tensor, nn
 
 from mixnet_dense.backbones.algorithms import in_layout_of
 from mixnet_dense.backbones.blocks import build_act, pointwise
+from mixnet_dense.backbones.taps import Tap
 from mixnet_dense.registry import MODELS
+
+INIT = dict(type="Normal", std=0.01, override=dict(name="conv_seg"))  # as in mmseg
+# The paper's pooling by the output stride of the high map.
+_WINDOWS = {16: dict(pool=49, pool_stride=(16, 20)), 32: dict(pool=25, pool_stride=(4, 5))}
 
 
 def pool_whole_or_window(x: Tensor, window: int | None, stride: tuple[int, int]) -> Tensor:
@@ -34,9 +39,10 @@ def pool_whole_or_window(x: Tensor, window: int | None, stride: tuple[int, int])
 
 
 def _means(window: int, x: Tensor, stride: int, size: torch.SymInt) -> Tensor:
-    """(windows, size) weights that average windows of a side whose size is open.
+    """Weights (windows, size) that average the windows of one side as a matrix product.
 
-    A file for images of any size cannot have a pooling whose window follows the map's.
+    For exported files that take images of any size. There the size of the map is a symbol,
+    and pooling needs its window as a number.
     """
     window = torch.sym_min(window, size)
     count = torch.sym_min((size - window + stride - 1) // stride, (size - 1) // stride) + 1
@@ -61,40 +67,72 @@ class LRASPPHead(BaseDecodeHead):
     Args:
         in_channels: of the low (output stride 8) and the high map.
         channels: filters F of the head, 128 or 256 in the paper.
+        num_classes: without the ignored label.
         pool: window of the gate's pooling in pixels of the high map: 49 at output stride
             16 and 25 at 32 in the paper, None for the whole map (torchvision).
-        pool_stride: its stride, (16, 20) and (4, 5).
+        pool_stride: its stride (rows, columns), (16, 20) and (4, 5).
         gate: ``'HSigmoid'``, or ``'Sigmoid'`` (torchvision).
         gate_bias: whether the gate's convolution has a bias (torchvision: no).
-        **options: of `BaseDecodeHead`, ``num_classes`` at least.
+        norm_cfg, dropout_ratio, out_channels, threshold, loss_decode, ignore_index, sampler,
+            align_corners, init_cfg: as in mmseg's BaseDecodeHead.
     """
 
     def __init__(
         self,
         in_channels: Sequence[int],
         channels: int = 128,
+        *,
+        num_classes: int,
         pool: int | None = 49,
         pool_stride: tuple[int, int] = (16, 20),
         gate: str = "HSigmoid",
         gate_bias: bool = True,
         norm_cfg=dict(type="BN"),
         dropout_ratio: float = 0.0,
-        **options,
+        out_channels: int | None = None,
+        threshold: float | None = None,
+        loss_decode=dict(type="CrossEntropyLoss"),
+        ignore_index: int = 255,
+        sampler=None,
+        align_corners: bool = False,
+        init_cfg=INIT,
     ):
         super().__init__(
             in_channels=tuple(in_channels),
             channels=channels,
+            num_classes=num_classes,
             in_index=(0, 1),
             input_transform="multiple_select",
             norm_cfg=norm_cfg,
             dropout_ratio=dropout_ratio,
-            **options,
+            out_channels=out_channels,
+            threshold=threshold,
+            loss_decode=loss_decode,
+            ignore_index=ignore_index,
+            sampler=sampler,
+            align_corners=align_corners,
+            init_cfg=init_cfg,
         )
         low, high = self.in_channels
         self.pool, self.pool_stride = pool, tuple(pool_stride)
         self.project = pointwise(high, channels, norm_cfg, "ReLU")
         self.gate = nn.Sequential(nn.Conv2d(high, channels, 1, bias=gate_bias), build_act(gate))
         self.low_seg = nn.Conv2d(low, self.out_channels, 1)
+
+    @staticmethod
+    def from_taps(taps: Sequence[Tap]) -> dict:
+        """``in_channels`` and, at output stride 16 or 32, the paper's pooling.
+
+        Args:
+            taps: of the maps that the backbone returns, low and high.
+
+        Raises:
+            ValueError: they are not two.
+        """
+        if len(taps) != 2:
+            raise ValueError(f"out_taps: LRASPPHead reads two maps, low and high, not {len(taps)}")
+        window = _WINDOWS.get(taps[-1].stride, {})
+        return {"in_channels": tuple(tap.channels for tap in taps), **window}
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         low, high = self._transform_inputs(inputs)
@@ -110,29 +148,54 @@ class RASPPHead(BaseDecodeHead):
     A 1x1 convolution beside the pooled image, concatenated, fused by one more.
 
     Args:
-        in_channels: of the backbone's last map.
+        in_channels: of the map it reads.
         channels: filters F of the head, 256 in the paper.
-        **options: of `BaseDecodeHead`, ``num_classes`` at least.
+        num_classes: without the ignored label.
+        in_index: which of the backbone's maps it reads, the last by default.
+        norm_cfg, dropout_ratio, out_channels, threshold, loss_decode, ignore_index, sampler,
+            align_corners, init_cfg: as in mmseg's BaseDecodeHead.
     """
 
     def __init__(
         self,
         in_channels: int,
         channels: int = 256,
+        *,
+        num_classes: int,
+        in_index: int = -1,
         norm_cfg=dict(type="BN"),
         dropout_ratio: float = 0.0,
-        **options,
+        out_channels: int | None = None,
+        threshold: float | None = None,
+        loss_decode=dict(type="CrossEntropyLoss"),
+        ignore_index: int = 255,
+        sampler=None,
+        align_corners: bool = False,
+        init_cfg=INIT,
     ):
         super().__init__(
             in_channels=in_channels,
             channels=channels,
+            num_classes=num_classes,
+            in_index=in_index,
             norm_cfg=norm_cfg,
             dropout_ratio=dropout_ratio,
-            **options,
+            out_channels=out_channels,
+            threshold=threshold,
+            loss_decode=loss_decode,
+            ignore_index=ignore_index,
+            sampler=sampler,
+            align_corners=align_corners,
+            init_cfg=init_cfg,
         )
         self.image = pointwise(in_channels, channels, norm_cfg, "ReLU")
         self.project = pointwise(in_channels, channels, norm_cfg, "ReLU")
         self.fuse = pointwise(2 * channels, channels, norm_cfg, "ReLU")
+
+    @staticmethod
+    def from_taps(taps: Sequence[Tap]) -> dict:
+        """``in_channels``, those of the last map that the backbone returns."""
+        return {"in_channels": taps[-1].channels}
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         x = self._transform_inputs(inputs)

@@ -3,6 +3,7 @@
 # https://arxiv.org/abs/1512.02325, section 3.6, and every published SSDLite.
 data_root = "data/coco/"
 input_size = (320, 320)
+meta_keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations", with_bbox=True),
@@ -16,10 +17,7 @@ test_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="Resize", scale=input_size, keep_ratio=False),
     dict(type="LoadAnnotations", with_bbox=True),
-    dict(
-        type="PackDetInputs",
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-    ),
+    dict(type="PackDetInputs", meta_keys=meta_keys),
 ]
 train_dataloader = dict(
     batch_size=24,
