@@ -9,7 +9,7 @@ biases); halved, its integers equal the papers' convention.
 
 import copy
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -85,9 +85,8 @@ def analyse(model: nn.Module, shape: Sequence[int], depth: int = 2) -> Analysis:
     with torch.no_grad(), counter, others:
         _run(twin, image)
     flops = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
-    parts = list(_parts(twin, "", type(twin).__name__ + ".", depth, flops))
-    cost = Cost(_count(model), _count(model, norms=False), counter.get_total_flops() // 2)
-    return Analysis(cost, parts, dict(others.seen), others.operations)
+    cost = Cost(_count(model), _count(model, _NORMS), counter.get_total_flops() // 2)
+    return Analysis(cost, _parts(twin, flops, depth), dict(others.seen), others.operations)
 
 
 def _run(model: nn.Module, image: Tensor) -> None:
@@ -98,36 +97,25 @@ def _run(model: nn.Module, image: Tensor) -> None:
         model(image)
 
 
-def _macs(module: nn.Module, name: str, flops: dict[str, int]) -> int:
-    """Of the leaves: a container such as ModuleList is never called itself."""
-    children = list(module.named_children())
-    if not children:
-        return flops.get(name, 0) // 2
-    return sum(_macs(child, f"{name}.{key}", flops) for key, child in children)
+def _parts(model: nn.Module, flops: dict[str, int], depth: int) -> list[Part]:
+    """Sums over the modules that share the first ``depth`` levels of their names.
+
+    A container such as ModuleList is never called itself: its leaves are counted.
+    """
+    sums: dict[str, list[int]] = {}
+    for name, module in model.named_modules():
+        part = sums.setdefault(".".join(name.split(".")[:depth]), [0, 0])
+        part[0] += sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        if next(module.children(), None) is None:
+            part[1] += flops.get(f"{type(model).__name__}.{name}".rstrip("."), 0) // 2
+    return [Part(name, *pair) for name, pair in sums.items() if any(pair)]
 
 
-def _parts(
-    module: nn.Module, name: str, root: str, depth: int, flops: dict[str, int]
-) -> Iterator[Part]:
-    """The modules ``depth`` levels down, or less where there are no more."""
-    for key, child in module.named_children():
-        inner = f"{name}.{key}" if name else key
-        if depth > 1 and next(child.children(), None) is not None:
-            yield from _parts(child, inner, root, depth - 1, flops)
-        else:
-            yield Part(inner, _count(child), _macs(child, root + inner, flops))
-
-
-def _count(model: nn.Module, norms: bool = True) -> int:
-    """Parameters, each once, with or without those of normalisation layers."""
-    skipped = () if norms else _NORMS
-    own = {
-        id(parameter): parameter.numel()
-        for module in model.modules()
-        if not isinstance(module, skipped)
-        for parameter in module.parameters(recurse=False)
-    }
-    return sum(own.values())
+def _count(model: nn.Module, skipped: tuple = ()) -> int:
+    """Parameters, each once, without those of ``skipped`` modules."""
+    modules = (module for module in model.modules() if not isinstance(module, skipped))
+    own = {parameter for module in modules for parameter in module.parameters(recurse=False)}
+    return sum(parameter.numel() for parameter in own)
 
 
 class _Others(TorchDispatchMode):

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import sys
+from pathlib import Path
 
 from mixnet_dense.cli import parse, run
 from mixnet_dense.errors import InputError
@@ -21,17 +22,16 @@ def parse_args(argv=None) -> argparse.Namespace:
         "segmenters 1025 2049 as MobileNetV3 counts Cityscapes, names 224 224)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument(
-        "--stages",
-        action="store_true",
-        help="split the cost over stages",
-    )
+    parser.add_argument("--stages", action="store_true", help="split the cost over stages")
     parser.add_argument(
         "--paper-tables", action="store_true", help="the papers' printed costs beside ours"
     )
+    parser.add_argument(
+        "--zoo", action="store_true", help="write the tables of docs/model_zoo.md from configs/"
+    )
     args = parse(parser, argv)
-    if bool(args.models) == args.paper_tables:
-        raise InputError("give configs or names, or --paper-tables alone")
+    if bool(args.models) + args.paper_tables + args.zoo != 1:
+        raise InputError("give configs or names, or --paper-tables or --zoo alone")
     if args.shape and min(args.shape) < 1:
         raise InputError(f"--shape {args.shape[0]} {args.shape[1]}: must be positive")
     return args
@@ -39,15 +39,21 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     with contextlib.redirect_stdout(sys.stderr):  # the hosts print while they are imported
-        from mixnet_dense.costs import report as cost_report
+        from mixnet_dense.costs import cells, report, zoo
 
+        if args.zoo:
+            root = Path(__file__).parents[1]
+            document = root / "docs" / "model_zoo.md"
+            document.write_text(zoo.with_tables(document.read_text(), root / "configs"))
+            return
         if args.paper_tables:
-            rows = cost_report.paper_rows()
-            text = cost_report.paper_text(rows)
+            found = cells.cells()
+            rows, text = [cell.json() for cell in found], report.paper_text(found)
         else:
-            rows = [cost_report.model_row(name, args.shape) for name in args.models]
-            text = cost_report.model_text(rows, args.stages)
-    print(json.dumps([row.json(args.stages) for row in rows], indent=1) if args.json else text)
+            found = [report.model_row(name, args.shape) for name in args.models]
+            rows = [row.json(args.stages) for row in found]
+            text = report.model_text(found, args.stages)
+    print(json.dumps(rows, indent=1) if args.json else text)
 
 
 if __name__ == "__main__":

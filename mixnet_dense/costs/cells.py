@@ -1,11 +1,16 @@
-"""A number that a paper prints, and ours beside it."""
+"""Every number of `tables` with ours beside it."""
 
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 
-# Misses that another way of counting would explain; these still count as misses.
-WITH_ELEMENTWISE = "219.7 with the profiler's element-wise operations"
-ONE_DIGIT = "MobileNetV2's own paper prints 0.8"
-ELEMENTWISE_ONLY = "rounds to it with element-wise operations only"
+import torch
+
+from mixnet_dense.backbones import build_classifier
+from mixnet_dense.complexity import Analysis, analyse
+from mixnet_dense.costs.tables import NO_READING, TABLES
+
+_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -17,10 +22,8 @@ class Cell:
         quantity: ``'params'`` or ``'macs'``.
         printed: as printed.
         unit: what the printed number is to be multiplied by.
-        value: ours, exact.
-        why: what is known of a printed number that ours misses.
-        tolerance: how near ours must be to agree, of the printed number.
-        profiled: of multiply-adds, ours with what else the paper seems to count.
+        value: ours, exact, counted as `tables.TABLES` says.
+        why: what is known of a number that ours misses.
     """
 
     table: str
@@ -30,18 +33,11 @@ class Cell:
     unit: float
     value: int
     why: str = ""
-    tolerance: float = 0.01
-    profiled: int | None = None
 
     @property
     def difference(self) -> float:
         """Ours over the printed number, minus 1."""
         return self.value / (float(self.printed) * self.unit) - 1
-
-    @property
-    def reachable(self) -> bool:
-        """Whether some reading of the paper should give the printed number."""
-        return self.why in ("", WITH_ELEMENTWISE, ONE_DIGIT, ELEMENTWISE_ONLY)
 
     @property
     def rounds(self) -> bool:
@@ -51,5 +47,66 @@ class Cell:
 
     @property
     def agrees(self) -> bool:
-        """Whether ours rounds to the printed digits or is within the tolerance of them."""
-        return self.rounds or abs(self.difference) <= self.tolerance
+        """Whether ours rounds to the printed digits or is within 1 % of them."""
+        return self.rounds or abs(self.difference) <= _TOLERANCE
+
+    @property
+    def follows_no_reading(self) -> bool:
+        """Whether the printed number is known to follow no reading of the paper."""
+        return self.why in NO_READING
+
+    def json(self) -> dict:
+        names = ("table", "row", "quantity", "difference", "agrees", "why")
+        printed = float(self.printed) * self.unit
+        return {name: getattr(self, name) for name in names} | dict(
+            printed=printed, ours=self.value
+        )
+
+
+def cells() -> list[Cell]:
+    """All printed numbers but those of tables whose host is not installed."""
+    count = {None: _classifier, "mmdet": _detector, "mmseg": _segmenter}
+    found = []
+    for name, table in TABLES.items():
+        if table.host and not find_spec(table.host):
+            continue
+        for row, (*network, params, macs) in table.rows.items():
+            analysis = count[table.host](*network)
+            cost = analysis.cost
+            for quantity, printed, unit, value in (
+                ("params", params, 1e6, cost.params if table.norm else cost.params_without_norm),
+                ("macs", macs, table.unit, analysis.profiled if table.elementwise else cost.macs),
+            ):
+                if printed:
+                    printed, why = (printed, "") if isinstance(printed, str) else printed
+                    found.append(Cell(name, row, quantity, printed, unit, value, why))
+    return found
+
+
+@cache
+def _classifier(name: str, width: float, side: int) -> Analysis:
+    with torch.device("meta"):
+        model = build_classifier(name, width)
+    return analyse(model, (side, side))
+
+
+def _detector(backbone: dict, slots: int) -> Analysis:
+    from mixnet_dense.det import SSDLite
+
+    with torch.device("meta"):
+        model = SSDLite(_scoped(backbone), bbox_head=dict(num_classes=slots - 1))
+    return analyse(model, (320, 320))
+
+
+def _segmenter(backbone: dict, filters: int, shape: tuple[int, int]) -> Analysis:
+    from mixnet_dense.seg import MobileSegmentor
+
+    kind = "LRASPPHead" if len(backbone["out_taps"]) == 2 else "RASPPHead"
+    head = dict(type=f"mixnet_dense.{kind}", channels=filters, num_classes=19)
+    with torch.device("meta"):
+        model = MobileSegmentor(_scoped(backbone), head)
+    return analyse(model, shape)
+
+
+def _scoped(backbone: dict) -> dict:
+    return backbone | dict(type=f"mixnet_dense.{backbone['type']}")

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmengine.registry import init_default_scope
 from torch import nn
 
 from mixnet_dense.backbones.classifier import NAMES, build_classifier
 from mixnet_dense.complexity import Analysis, analyse
 from mixnet_dense.costs.cells import Cell
-from mixnet_dense.costs.tables import CONVENTIONS, HOSTS, cells
-from mixnet_dense.errors import InputError
+from mixnet_dense.costs.tables import TABLES
+from mixnet_dense.engine.config import load_config
+from mixnet_dense.errors import InputError, first_line
+from mixnet_dense.registry import MODELS
 
 
 @dataclass(frozen=True)
@@ -30,34 +33,13 @@ class ModelRow:
         return row
 
 
-@dataclass(frozen=True)
-class PaperRow:
-    """A printed cell, with ours."""
-
-    cell: Cell
-
-    def json(self, stages: bool = False) -> dict:
-        cell = self.cell
-        return dict(
-            table=cell.table,
-            row=cell.row,
-            quantity=cell.quantity,
-            printed=float(cell.printed) * cell.unit,
-            ours=cell.value,
-            difference=cell.difference,
-            agrees=cell.agrees,
-            why=cell.why,
-            **({"profiled": cell.profiled} if cell.profiled else {}),
-        )
-
-
 def model_row(name: str, shape: Sequence[int] | None = None) -> ModelRow:
     """Build what ``name`` says, a config file or a network of the papers, and count it.
 
     Args:
         name: a path, or one of `classifier.NAMES`.
         shape: (H, W); by default 320 x 320 for a detector, 1025 x 2049 for a segmenter
-            (see `paper_segmentation`) and 224 x 224 for a name.
+            (see `tables`) and 224 x 224 for a name.
 
     Raises:
         InputError: neither a config file nor a known name.
@@ -74,12 +56,6 @@ def model_row(name: str, shape: Sequence[int] | None = None) -> ModelRow:
 
 
 def _from_config(path: str) -> nn.Module:
-    from mmengine.registry import init_default_scope
-
-    from mixnet_dense.engine.config import load_config
-    from mixnet_dense.errors import first_line
-    from mixnet_dense.registry import MODELS
-
     config = load_config(path)
     if "model" not in config:
         raise InputError(f"config '{path}': has no model")
@@ -113,40 +89,31 @@ def model_text(rows: Sequence[ModelRow], stages: bool = False) -> str:
     return "\n".join(lines)
 
 
-def paper_rows() -> list[PaperRow]:
-    return [PaperRow(cell) for cell in cells()]
-
-
-def paper_text(rows: Sequence[PaperRow]) -> str:
+def paper_text(cells: Sequence[Cell]) -> str:
     """The tables with their conventions, and how many cells agree."""
-    lines, table = [], None
-    for cell in (row.cell for row in rows):
-        if cell.table != table:
-            table = cell.table
-            lines += ["", f"{table}: {CONVENTIONS[table]}"]
-        verdict = "=" if cell.rounds else "~" if cell.agrees else "differs"
-        why = f"  ({cell.why})" if cell.why and not cell.rounds else ""
-        if cell.profiled:
-            why += f"  ({cell.profiled / cell.unit:.3f} with element-wise operations)"
-        unit = "B" if cell.unit == 1e9 else "M"
-        lines.append(
-            f"  {cell.row:22} {cell.quantity:6} printed {cell.printed:>5} {unit}  ours "
-            f"{cell.value / cell.unit:8.3f}  {cell.difference:+7.2%}  {verdict}{why}"
-        )
-    present = {row.cell.table for row in rows}
-    lines += [
-        f"\n{table}: left out, {host} is not installed"
-        for table, host in HOSTS.items()
-        if table not in present
-    ]
-    reachable = [row.cell for row in rows if row.cell.reachable]
-    agree = sum(cell.agrees for cell in reachable)
-    others = [row.cell for row in rows if not row.cell.reachable]
-    lines += [
-        "",
-        "= rounds to the printed digits, ~ within 1 %, multiply-adds of tables 7 and 8 within 5 %",
-        f"{agree} of {len(reachable)} printed cells agree ({agree / len(reachable):.1%}); "
-        f"{len(others)} more are known to follow no reading of the papers, "
-        f"{sum(cell.agrees for cell in others)} of them agree all the same",
-    ]
-    return "\n".join(lines).lstrip("\n")
+    lines = []
+    for name, table in TABLES.items():
+        rows = [cell for cell in cells if cell.table == name]
+        left_out = "" if rows else f"left out, {table.host} is not installed; "
+        lines += [f"{name}: {left_out}{table.counted}", *map(_cell_text, rows), ""]
+    return "\n".join([*lines, "= rounds to the printed digits, ~ is within 1 %", headline(cells)])
+
+
+def _cell_text(cell: Cell) -> str:
+    verdict = "=" if cell.rounds else "~" if cell.agrees else "differs"
+    unit = "B" if cell.unit == 1e9 else "M"
+    return (
+        f"  {cell.row:22} {cell.quantity:6} printed {cell.printed:>5} {unit}  ours "
+        f"{cell.value / cell.unit:8.3f}  {cell.difference:+7.2%}  {verdict}"
+        + (f"  ({cell.why})" if cell.why else "")
+    )
+
+
+def headline(cells: Sequence[Cell]) -> str:
+    """How many of all cells agree, and what is known of the others."""
+    agree = sum(cell.agrees for cell in cells)
+    unread = sum(cell.follows_no_reading for cell in cells)
+    return (
+        f"Of {len(cells)} printed numbers {agree} agree to the printed digits or within 1 %, "
+        f"{unread} follow no reading of the papers, {len(cells) - agree - unread} differ otherwise"
+    )
