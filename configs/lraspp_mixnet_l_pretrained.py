@@ -1,4 +1,4 @@
-# MixNet-L LR-ASPP: Cityscapes from timm's ImageNet weights (pip install timm).
+# MixNet-L LR-ASPP from timm's ImageNet weights (pip install timm): Cityscapes.
 # The halved last stage begins from scratch.
 #   python tools/train.py configs/lraspp_mixnet_l_pretrained.py
 _base_ = "./lraspp_mixnet_l.py"

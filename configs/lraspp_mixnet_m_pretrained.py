@@ -1,4 +1,4 @@
-# MixNet-M LR-ASPP: Cityscapes from timm's ImageNet weights (pip install timm).
+# MixNet-M LR-ASPP from timm's ImageNet weights (pip install timm): Cityscapes.
 # The halved last stage begins from scratch.
 #   python tools/train.py configs/lraspp_mixnet_m_pretrained.py
 _base_ = "./lraspp_mixnet_m.py"

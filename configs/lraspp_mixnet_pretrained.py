@@ -1,4 +1,4 @@
-# MixNet-S LR-ASPP: Cityscapes from timm's ImageNet weights (pip install timm).
+# MixNet-S LR-ASPP from timm's ImageNet weights (pip install timm): Cityscapes.
 # The halved last stage begins from scratch.
 #   python tools/train.py configs/lraspp_mixnet_pretrained.py
 _base_ = "./lraspp_mixnet.py"

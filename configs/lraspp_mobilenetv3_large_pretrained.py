@@ -1,4 +1,4 @@
-# MobileNetV3-Large LR-ASPP: Cityscapes from timm's ImageNet weights (pip install timm).
+# MobileNetV3-Large LR-ASPP from timm's ImageNet weights (pip install timm): Cityscapes.
 # The halved last stage begins from scratch.
 #   python tools/train.py configs/lraspp_mobilenetv3_large_pretrained.py
 _base_ = "./lraspp_mobilenetv3_large.py"

@@ -1,4 +1,4 @@
-# MobileNetV3-Small LR-ASPP: Cityscapes from timm's ImageNet weights (pip install timm).
+# MobileNetV3-Small LR-ASPP from timm's ImageNet weights (pip install timm): Cityscapes.
 # The halved last stage begins from scratch.
 #   python tools/train.py configs/lraspp_mobilenetv3_small_pretrained.py
 _base_ = "./lraspp_mobilenetv3_small.py"

@@ -1,5 +1,5 @@
-# MobileNetV3-Small LR-ASPP: the embedded sample, for two CPU cores. The learning rate 0.004 is
-# for 16 crops a step.
+# MobileNetV3-Small LR-ASPP: the embedded sample, for two CPU cores.
+# The learning rate 0.004 is for 16 crops a step.
 #   make demo-seg
 _base_ = "./lraspp_mobilenetv3_small.py"
 crop_size = (224, 224)

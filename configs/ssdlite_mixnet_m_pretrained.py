@@ -1,4 +1,4 @@
-# MixNet-M SSDLite: COCO from timm's ImageNet weights (pip install timm).
+# MixNet-M SSDLite from timm's ImageNet weights (pip install timm): COCO at 320 x 320.
 #   python tools/train.py configs/ssdlite_mixnet_m_pretrained.py
 _base_ = "./ssdlite_mixnet_m.py"
 model = dict(

@@ -1,4 +1,4 @@
-# MixNet-S SSDLite: COCO from timm's ImageNet weights (pip install timm).
+# MixNet-S SSDLite from timm's ImageNet weights (pip install timm): COCO at 320 x 320.
 #   python tools/train.py configs/ssdlite_mixnet_pretrained.py
 _base_ = "./ssdlite_mixnet.py"
 model = dict(

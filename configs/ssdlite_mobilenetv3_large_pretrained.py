@@ -1,4 +1,4 @@
-# MobileNetV3-Large SSDLite: COCO from timm's ImageNet weights (pip install timm).
+# MobileNetV3-Large SSDLite from timm's ImageNet weights (pip install timm): COCO at 320 x 320.
 #   python tools/train.py configs/ssdlite_mobilenetv3_large_pretrained.py
 _base_ = "./ssdlite_mobilenetv3_large.py"
 model = dict(

@@ -1,4 +1,4 @@
-# MobileNetV3-Small SSDLite: COCO from timm's ImageNet weights (pip install timm).
+# MobileNetV3-Small SSDLite from timm's ImageNet weights (pip install timm): COCO at 320 x 320.
 #   python tools/train.py configs/ssdlite_mobilenetv3_small_pretrained.py
 _base_ = "./ssdlite_mobilenetv3_small.py"
 model = dict(

@@ -127,10 +127,12 @@ class _Others(TorchDispatchMode):
         self.operations = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__.rstrip("_")
         if func.overloadpacket not in flop_registry and name not in _FREE:
             self.seen[name] += 1
+        if name == "native_batch_norm":  # torch's own way to its shape takes half of all the time
+            return torch.empty_like(args[0]), args[0].new_empty(0), args[0].new_empty(0)
+        out = func(*args, **(kwargs or {}))
         if name == "addmm" or (name == "convolution" and args[2] is not None):
             self.operations += out.numel()  # the bias
         elif name == "mean" and out.dim() == 4:  # a pooling in front of a convolution

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.fileio import BaseStorageBackend, register_backend
 from PIL import Image
 from running import ROOT, one_error_line, shell
 
@@ -237,6 +238,25 @@ def test_images_without_label_maps_say_what_to_run(root):
     quietly(root)
     with pytest.raises(InputError, match="no .*nowhere.png there"):
         dataset(root, img_suffix="nowhere.png")
+
+
+class Bucket(BaseStorageBackend):
+    """A storage that is not the disk of this machine."""
+
+    def get(self, path):
+        raise NotImplementedError
+
+    get_text = get
+
+    def list_dir_or_file(self, *arguments):
+        yield "ulm/ulm_a_leftImg8bit.png"
+
+
+def test_label_maps_of_another_storage_are_not_looked_for_on_the_disk(tmp_path):
+    register_backend("bucket", Bucket, force=True, prefixes="bucket")
+    assert len(dataset(tmp_path, backend_args=dict(backend="bucket"))) == 1
+    prefix = {name: "bucket://train" for name in ("img_path", "seg_map_path")}
+    assert len(CityscapesDataset(data_prefix=prefix)) == 1
 
 
 def test_label_maps_of_another_size_are_named(root):

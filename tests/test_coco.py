@@ -1,8 +1,10 @@
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
+from mmengine.fileio import BaseStorageBackend, register_backend
 
 from mixnet_dense.det import CocoDataset, CocoMetric
 from mixnet_dense.errors import InputError
@@ -27,12 +29,12 @@ def write(folder, **changes):
     return folder / "file.json"
 
 
-def dataset(folder, classes):
+def dataset(folder, classes, **options):
     return CocoDataset(
         data_root=str(folder),
         ann_file="file.json",
-        data_prefix=dict(img="images"),
         metainfo=dict(classes=classes),
+        **(dict(data_prefix=dict(img="images")) | options),
     )
 
 
@@ -91,3 +93,58 @@ def test_images_that_are_not_there_are_counted(tmp_path):
     (tmp_path / "images" / "2.jpg").unlink()
     with pytest.raises(InputError, match="1 of 2 images are not there, first .*2.jpg"):
         dataset(tmp_path, ("cat",))
+
+
+def without_annotations(folder):
+    """A file as COCO has for its test-dev images."""
+    content = json.loads(write(folder).read_text())
+    del content["annotations"]
+    (folder / "file.json").write_text(json.dumps(content))
+    return folder / "file.json"
+
+
+def test_a_test_set_without_annotations_gives_a_results_file(tmp_path):
+    path = without_annotations(tmp_path)
+    rows = dataset(tmp_path, ("cat", "dog"), test_mode=True)
+    assert [(row["img_id"], row["instances"]) for row in rows] == [(1, []), (2, [])]
+    prefix = str(tmp_path / "out")
+    metric = CocoMetric(ann_file=str(path), format_only=True, outfile_prefix=prefix)
+    metric.dataset_meta = rows.metainfo
+    boxes, labels = torch.tensor([[2.0, 3, 22, 13]]), torch.tensor([1])
+    found = dict(bboxes=boxes, scores=torch.tensor([0.5]), labels=labels)
+    metric.process({}, [dict(img_id=2, ori_shape=(64, 64), pred_instances=found)])
+    metric.evaluate(1)
+    (written,) = json.loads((tmp_path / "out.bbox.json").read_text())
+    assert written == dict(image_id=2, category_id=7, bbox=[2, 3, 20, 10], score=0.5)
+
+
+def test_training_and_scoring_need_annotations(tmp_path):
+    path = without_annotations(tmp_path)
+    with pytest.raises(InputError, match="is not a COCO annotation file"):
+        dataset(tmp_path, ("cat",))
+    with pytest.raises(InputError, match="file.json: has no annotations to score against; only"):
+        CocoMetric(ann_file=str(path))
+
+
+class Elsewhere(BaseStorageBackend):
+    """A storage that is not the disk of this machine."""
+
+    def get(self, path):
+        raise NotImplementedError
+
+    get_text = get
+
+    @contextmanager
+    def get_local_path(self, path):
+        yield path
+
+
+def test_images_of_another_storage_are_not_looked_for_on_the_disk(tmp_path):
+    register_backend("elsewhere", Elsewhere, force=True)
+    write(tmp_path)
+    (tmp_path / "images" / "2.jpg").unlink()
+    with pytest.raises(InputError, match="1 of 2 images are not there"):
+        dataset(tmp_path, ("cat",), backend_args=dict(backend="local"))
+    assert len(dataset(tmp_path, ("cat",), backend_args=dict(backend="elsewhere"))) == 2
+    prefix = dict(data_prefix=dict(img="http://bucket/images"))
+    assert len(dataset(tmp_path, ("cat",), **prefix)) == 2

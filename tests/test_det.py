@@ -7,9 +7,8 @@ from mmdet.models.task_modules.assigners import MaxIoUAssigner
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
-from mixnet_dense.backbones import MixNet
 from mixnet_dense.benchmark.loss import mmdet_head
-from mixnet_dense.det import SSDLiteAnchorGenerator, SSDLiteHead, SSDLiteNeck
+from mixnet_dense.det import SSDLite, SSDLiteAnchorGenerator, SSDLiteHead, SSDLiteNeck
 from mixnet_dense.det.nms import greedy_nms
 from mixnet_dense.det.targets import (
     IGNORED,
@@ -19,6 +18,7 @@ from mixnet_dense.det.targets import (
     overlaps,
     pad_boxes,
 )
+from mixnet_dense.registry import MODELS
 
 MAPS = [(20, 20), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1)]
 
@@ -260,15 +260,68 @@ def test_predictions_obey_their_limits():
 @pytest.mark.parametrize("shape", [(1, 1), (33, 65), (320, 320)])
 @pytest.mark.parametrize("training", [True, False])
 def test_one_image_of_any_size_trains_and_predicts(shape, training):
-    backbone = MixNet("s", width=0.35)
-    channels = tuple(backbone.taps[name].channels for name in backbone.out_taps)
-    head = SSDLiteHead(3, (*channels, 512, 256, 256, 128))
-    detector = torch.nn.Sequential(backbone, SSDLiteNeck(channels), head).train(training)
+    backbone = dict(type="mixnet_dense.MixNet", arch="s", width=0.35)
+    detector = SSDLite(backbone, bbox_head=dict(num_classes=3)).train(training)
+    head = detector.bbox_head
     metas = [dict(img_shape=shape, batch_input_shape=shape)]
-    outputs = detector(torch.zeros(1, 3, *shape))
+    outputs = detector(torch.zeros(1, 3, *shape), mode="tensor")
     if training:  # the last maps are 1 x 1: batch norm over a single value
         losses = head.loss_by_feat(*outputs, [instances([[0, 0, *shape[::-1]]])], metas)
         sum(losses.values()).backward()
         assert all(p.grad.isfinite().all() for p in detector.parameters())
     else:
         assert len(head.predict_by_feat(*outputs, batch_img_metas=metas)) == 1
+
+
+# Of MobileNetV2 0.35: 6 * 32 channels of the expansion at stride 32, 448 = 1280 * 0.35 of the
+# last convolution; 0.35 * (512, 256, 256, 128), cut to integers.
+V2_035 = dict(type="mixnet_dense.MobileNetV2", arch="detection", width=0.35)
+WIDTHS = (192, 448, 179, 89, 89, 44)
+
+
+def widths(detector):
+    return tuple(conv[-1].in_channels for conv in detector.bbox_head.cls_convs)
+
+
+def test_detector_takes_its_widths_from_the_backbone():
+    detector = SSDLite(V2_035, bbox_head=dict(num_classes=3))
+    assert widths(detector) == WIDTHS
+    scores, boxes = detector(torch.zeros(1, 3, 64, 64), mode="tensor")
+    assert [score.shape[1] for score in scores] == [3 * 4] + [6 * 4] * 5
+    narrow = dict(type="mixnet_dense.MobileNetV3", arch="small", width=0.05)
+    detector = SSDLite(narrow, bbox_head=dict(num_classes=3))
+    assert widths(detector)[2:] == (25, 16, 16, 16)  # never fewer than 16
+
+
+def test_widths_that_the_config_gives_are_taken():
+    neck = dict(extra_channels=(32, 16, 16, 20))
+    assert widths(SSDLite(V2_035, neck, dict(num_classes=3))) == (192, 448, 32, 16, 16, 20)
+    theirs = dict(type="mmdet.MobileNetV2", out_indices=(4, 7))
+    neck = dict(in_channels=(96, 1280), extra_channels=(32, 16, 16, 20))
+    assert widths(SSDLite(theirs, neck, dict(num_classes=3))) == (96, 1280, 32, 16, 16, 20)
+    with pytest.raises(
+        ValueError, match="neck.in_channels: must be given, MobileNetV2 has no taps"
+    ):
+        SSDLite(theirs, bbox_head=dict(num_classes=3))
+
+
+def test_detector_has_the_weights_of_one_with_typed_widths():
+    config = dict(
+        type="SingleStageDetector",
+        backbone=V2_035,
+        neck=dict(
+            type="mixnet_dense.SSDLiteNeck", in_channels=WIDTHS[:2], extra_channels=WIDTHS[2:]
+        ),
+        bbox_head=dict(type="mixnet_dense.SSDLiteHead", num_classes=3, in_channels=WIDTHS),
+        test_cfg=dict(max_per_img=7),
+    )
+    torch.manual_seed(0)
+    typed = MODELS.build(config)
+    typed.init_weights()
+    torch.manual_seed(0)
+    read = SSDLite(V2_035, bbox_head=dict(num_classes=3), test_cfg=dict(max_per_img=7))
+    read.init_weights()
+    expected = typed.state_dict()
+    assert list(read.state_dict()) == list(expected)
+    assert all(torch.equal(value, expected[key]) for key, value in read.state_dict().items())
+    assert read.bbox_head.test_cfg == typed.bbox_head.test_cfg
