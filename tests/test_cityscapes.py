@@ -124,9 +124,7 @@ def spoil_channels(root):
 def test_a_bad_pair_is_named_and_the_others_are_prepared(root, spoil):
     message = spoil(root)
     said = io.StringIO()
-    with pytest.raises(
-        InputError, match=rf"1 of 3 pairs are bad \(1 [a-z ]+\), first .*{message}"
-    ) as error:
+    with pytest.raises(InputError, match=rf"1 of 3 pairs are bad, first .*{message}") as error:
         cityscapes.prepare(root, said)
     assert "\n" not in str(error.value)
     assert sum("ulm_a" in line for line in said.getvalue().splitlines()) == 1
@@ -139,8 +137,7 @@ def test_every_bad_pair_is_named_and_the_exit_code_is_2(root, tmp_path):
     write_pair(root, "val", "c", np.array([[77]], np.uint8))
     write_pair(root, "val", "d", np.zeros((2, 2), np.uint8), size=(3, 3))
     found = shell(PREPARE, "cityscapes", root, cwd=tmp_path)
-    text = "3 of 4 pairs are bad (2 with wrong label ids, 1 of another size), first"
-    assert text in one_error_line(found)
+    assert "3 of 4 pairs are bad, first" in one_error_line(found)
     assert "[34, 200]" in found.stderr and "[77]" in found.stderr
 
 

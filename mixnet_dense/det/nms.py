@@ -21,7 +21,7 @@ def greedy_nms(
         limit: survivors at most of an image.
 
     Returns:
-        (N, <= limit) places in K, -1 behind the last survivor.
+        (N, <= limit) places in K, -1 after the last survivor.
     """
     x1, y1, x2, y2 = boxes.unbind(-1)  # each (N, K)
     areas = (x2 - x1) * (y2 - y1)

@@ -14,7 +14,7 @@ from mmseg.evaluation.metrics import IoUMetric as HostMetric
 from mixnet_dense.errors import InputError
 from mixnet_dense.progress import Progress
 from mixnet_dense.registry import DATASETS, METRICS
-from mixnet_dense.seg.labels import Fault, pair_fault
+from mixnet_dense.seg.labels import read_labels
 
 _PREPARED = "_gtFine_labelTrainIds.png"
 
@@ -91,8 +91,12 @@ class CityscapesDataset(HostDataset):
 def _first_fault(rows: Sequence[dict], allowed: np.ndarray) -> str:
     """What is wrong with the first bad label map, '' if all are good."""
 
-    def look(row: dict) -> Fault | None:
-        return pair_fault(Path(row["img_path"]), Path(row["seg_map_path"]), allowed, whole=False)
+    def look(row: dict) -> str:
+        try:
+            read_labels(Path(row["img_path"]), Path(row["seg_map_path"]), allowed, whole=False)
+        except InputError as error:
+            return str(error)
+        return ""
 
     progress = Progress(len(rows), "label maps checked")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -100,7 +104,7 @@ def _first_fault(rows: Sequence[dict], allowed: np.ndarray) -> str:
             progress.step()
             if fault:
                 pool.shutdown(wait=False, cancel_futures=True)
-                return fault.message
+                return fault
     return ""
 
 

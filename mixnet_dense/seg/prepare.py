@@ -1,38 +1,27 @@
 """Cityscapes as its zip files unpack, prepared for training.
 
 The label ids of ``gtFine`` become the 19 training ids, 255 for what is ignored, by the
-definitions of `cityscapesscripts <https://github.com/mcordts/cityscapesScripts>`_.
+definitions of `cityscapesscripts <https://github.com/mcordts/cityscapesScripts>`_. Its own
+converter and mmseg's draw the maps anew from polygons and check nothing.
 """
 
 import os
 import secrets
 import sys
-from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
 import numpy as np
 from PIL import Image
 
 from mixnet_dense.errors import InputError
 from mixnet_dense.progress import Progress
-from mixnet_dense.seg.labels import Fault, pair_fault, read_label
+from mixnet_dense.seg.labels import read_labels
 
 SPLITS = ("train", "val")
-_IMAGE, _IDS, _TRAIN_IDS = (
-    "_leftImg8bit.png",
-    "_gtFine_labelIds.png",
-    "_gtFine_labelTrainIds.png",
-)
-
-
-class Pair(NamedTuple):
-    """An image and its label ids; either may be missing."""
-
-    image: Path
-    labels: Path
+_IMAGE, _IDS = "_leftImg8bit.png", "_gtFine_labelIds.png"
+_TRAIN_IDS = "_gtFine_labelTrainIds.png"
 
 
 def train_ids() -> tuple[np.ndarray, np.ndarray]:
@@ -72,33 +61,30 @@ def prepare(root: Path, stream: TextIO | None = None) -> dict[str, dict[str, int
             each is named on ``stream`` with what is wrong.
     """
     stream = stream or sys.stderr
-    pairs = {split: list(_pairs(root, split)) for split in SPLITS}
+    jobs = [(split, *pair) for split in SPLITS for pair in _pairs(root, split)]
     table, known = train_ids()
-    total = sum(map(len, pairs.values()))
-    progress = Progress(total, "label maps", stream)
-    counts, faults = {}, []
-    for split in SPLITS:
-        counts[split] = {"written": 0, "there already": 0}
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for outcome in pool.map(lambda pair: _prepare_pair(pair, table, known), pairs[split]):
-                if isinstance(outcome, Fault):
-                    faults.append(outcome)
-                    print(outcome.message, file=stream, flush=True)
-                else:
-                    counts[split][outcome] += 1
-                progress.step()
+    counts = {split: {"written": 0, "there already": 0} for split in SPLITS}
+    faults = []
+    progress = Progress(len(jobs), "label maps", stream)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        outcomes = pool.map(lambda job: _prepare_pair(*job[1:], table, known), jobs)
+        for (split, *_), outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome, InputError):
+                faults.append(outcome)
+                print(outcome, file=stream, flush=True)
+            else:
+                counts[split][outcome] += 1
+            progress.step()
     if faults:
-        kinds = Counter(fault.kind for fault in faults)
         raise InputError(
-            f"{root}: {len(faults)} of {total} pairs are bad "
-            f"({', '.join(f'{count} {kind}' for kind, count in kinds.items())}), "
-            f"first {faults[0].message}; the others are prepared"
+            f"{root}: {len(faults)} of {len(jobs)} pairs are bad, first {faults[0]}; the others "
+            "are prepared"
         )
     return counts
 
 
-def _pairs(root: Path, split: str) -> Iterator[Pair]:
-    """Every image and every label map of a split, in order."""
+def _pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
+    """Every image and every label map of a split, in order; either may be missing."""
     places = [root / kind / split for kind in ("leftImg8bit", "gtFine")]
     for place in places:
         if not place.is_dir():
@@ -113,31 +99,27 @@ def _pairs(root: Path, split: str) -> Iterator[Pair]:
     }
     if not stems:
         raise InputError(f"{places[0]}: no CITY/*{_IMAGE} there")
-    for stem in sorted(stems):
-        yield Pair(Path(f"{places[0] / stem}{_IMAGE}"), Path(f"{places[1] / stem}{_IDS}"))
+    return [(places[0] / f"{stem}{_IMAGE}", places[1] / f"{stem}{_IDS}") for stem in sorted(stems)]
 
 
-def _prepare_pair(pair: Pair, table: np.ndarray, known: np.ndarray) -> str | Fault:
-    """Return 'written', 'there already', or what is wrong."""
-    target = Path(str(pair.labels).removesuffix(_IDS) + _TRAIN_IDS)
-    if (
-        all(path.is_file() for path in (*pair, target))
-        and target.stat().st_mtime >= pair.labels.stat().st_mtime
-    ):
+def _prepare_pair(
+    image: Path, labels: Path, table: np.ndarray, known: np.ndarray
+) -> str | InputError:
+    """Return 'written', 'there already', or what is wrong with the pair."""
+    target = labels.with_name(labels.name.removesuffix(_IDS) + _TRAIN_IDS)
+    there = all(path.is_file() for path in (image, labels, target))
+    if there and target.stat().st_mtime >= labels.stat().st_mtime:
         return "there already"
-    fault = pair_fault(*pair, known, whole=True)
-    if fault:
-        return fault
-    _write_whole(target, table[read_label(pair.labels)])
-    return "written"
-
-
-def _write_whole(target: Path, labels: np.ndarray) -> None:
+    try:
+        values = table[read_labels(image, labels, known, whole=True)]
+    except InputError as error:
+        return error
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
-        Image.fromarray(labels).save(partial, format="PNG")
+        Image.fromarray(values).save(partial, format="PNG")
         partial.replace(target)
     except OSError as error:
         raise InputError(f"cannot write {target}: {error.strerror or error}") from error
     finally:
         partial.unlink(missing_ok=True)
+    return "written"
