@@ -6,20 +6,21 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 from torch import Tensor, nn
 
 from mixnet_dense.benchmark.subjects import REFERENCE, build, reference
 from mixnet_dense.engine.config import load_config
-from mixnet_dense.engine.predict import load_model
+from mixnet_dense.engine.samples import image_files
 from mixnet_dense.errors import InputError
 from mixnet_dense.export import fuse
+from mixnet_dense.export.description import describe
+from mixnet_dense.export.exporter import write
 from mixnet_dense.export.formats import FORMATS, need
-from mixnet_dense.export.graph import Graph, describe
-from mixnet_dense.export.inputs import of_split, pixels
-from mixnet_dense.export.predictor import Predictor, eager, load
-from mixnet_dense.export.run import write
+from mixnet_dense.export.graph import Graph
+from mixnet_dense.export.predictor import load, of_model, of_session
 from mixnet_dense.export.sessions import Session
+from mixnet_dense.images import read_images
+from mixnet_dense.weights.load import load_model
 
 Runners = Iterator[tuple[str, Callable[[], object]]]
 
@@ -40,9 +41,10 @@ def networks(name: str, formats: Sequence[str], images: Tensor, threads: int) ->
     config, model = load_config(name), build(name).eval()
     head = model.bbox_head if hasattr(model, "bbox_head") else model.decode_head
     model.dataset_meta = dict(classes=[str(index) for index in range(head.num_classes)])
+    model.cfg = config
     found, size = images.numpy(), tuple(images.shape[-2:])
     for form in formats:
-        session = _session(config, model, form, size, len(images), False, threads)
+        session = _session(model, form, size, len(images), False, threads)
         yield form, lambda session=session: session(found)
 
 
@@ -61,17 +63,16 @@ def predictors(
     inside and end to end as far as the format can; then files exported before.
     """
     config = load_config(name)
-    pictures = pixels(of_split(config, "test", 1)) * batch
+    pictures = read_images(image_files(config, "test", 1)) * batch
 
     model = load_model(config, checkpoint).cpu()
-    about = describe(config, model, size=size, batch=batch, preprocess=False, end_to_end=False)
     eagers = {REFERENCE: reference(copy.deepcopy(model)), "model": model, "fused": fuse(model)}
     for variant, network in eagers.items():
-        predictor = Predictor(eager(network, about), about)
+        predictor = of_model(network, size)
         yield variant, lambda predictor=predictor: predictor(pictures)
     for form in formats:
-        session = _session(config, model, form, size, batch, True, threads)
-        predictor = Predictor(session, session.about)
+        session = _session(model, form, size, batch, True, threads)
+        predictor = of_session(session)
         yield form, lambda predictor=predictor: predictor(pictures)
     for file in files:
         predictor = load(file, threads=threads)
@@ -82,12 +83,9 @@ def predictors(
         yield file, lambda predictor=predictor: predictor(pictures)
 
 
-def _session(
-    config: Config, model: nn.Module, form: str, size, batch: int, whole: bool, threads: int
-) -> Session:
+def _session(model: nn.Module, form: str, size, batch: int, whole: bool, threads: int) -> Session:
     task = "detections" if hasattr(model, "bbox_head") else "labels"
     about = describe(
-        config,
         model,
         size=size,
         batch=batch,
@@ -96,5 +94,5 @@ def _session(
     )
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = str(Path(folder, f"model{FORMATS[form].suffix}"))
-        write(Graph(model, about).eval(), about, form, torch.zeros(batch, 3, *size), path)
+        write(Graph(model, about).eval(), form, torch.zeros(batch, 3, *size), path)
         return Session(path, threads)
