@@ -97,3 +97,5 @@ def test_segmentation_without_a_look_at_label_maps(folder):
 def test_no_images_are_named(folder):
     with pytest.raises(InputError, match="config: has no test_dataloader to take images from"):
         image_files(Config(dict(test_dataloader=None)), "test", 3)
+    with pytest.raises(InputError, match="absent.json: not there; put COCO 2017"):
+        names(of_list(folder, "absent"), 3)

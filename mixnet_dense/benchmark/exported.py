@@ -30,7 +30,7 @@ def check(formats: Sequence[str], models: Sequence[str]) -> None:
     for form in formats:
         if form not in FORMATS:
             raise InputError(f"--formats {form}: must be some of {', '.join(FORMATS)}")
-        need(f"--formats {form}", *FORMATS[form].makes, FORMATS[form].runs)
+        need(f"--formats {form}", *FORMATS[form].packages, FORMATS[form].runtime)
     names = [name for name in models if not name.endswith(".py")]
     if formats and names:
         raise InputError(f"--formats: only configs can be exported, '{names[0]}' is none")
@@ -90,7 +90,7 @@ def _session(model: nn.Module, form: str, size, batch: int, whole: bool, threads
         size=size,
         batch=batch,
         preprocess=whole,
-        end_to_end=whole and task in FORMATS[form].able,
+        end_to_end=whole and task in FORMATS[form].options,
     )
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = str(Path(folder, f"model{FORMATS[form].suffix}"))

@@ -53,7 +53,7 @@ def export_int8(config: Config, model: nn.Module, images, request: Request) -> P
             "--int8: measures on images as the config's test pipeline resizes them, to "
             f"{' x '.join(map(str, measured))}, --size is {' x '.join(map(str, size))}"
         )
-    check_files(config, ("train", "test"))
+    check_files(config, ("test",))
     calibration = image_files(config, "train", _CALIBRATION)
     kind = FORMATS[request.format]
     with written_whole(request) as int8:

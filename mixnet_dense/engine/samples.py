@@ -7,6 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mixnet_dense.engine.config import check_files
 from mixnet_dense.errors import InputError
 from mixnet_dense.registry import DATASETS
 
@@ -23,13 +24,15 @@ def image_files(config: Config, split: str, count: int) -> list[Path]:
         count: at least 1.
 
     Raises:
-        InputError: the config has no such dataset.
+        InputError: the config has no such dataset, or its files are not there.
     """
     loader = config.get(f"{split}_dataloader")
     if not loader:
         raise InputError(f"config: has no {split}_dataloader to take images from")
+    wanted = Config({f"{split}_dataloader": dict(dataset=_names_only(loader.dataset))})
+    check_files(wanted, (split,))
     init_default_scope(config.get("default_scope", "mmdet"))
-    dataset = DATASETS.build(_names_only(loader.dataset))
+    dataset = DATASETS.build(wanted[f"{split}_dataloader"].dataset)
     while not hasattr(dataset, "get_data_info"):  # mmdet's MultiImageMixDataset
         dataset = dataset.dataset
     rows = map(dataset.get_data_info, range(len(dataset)))
