@@ -78,3 +78,16 @@ def read_image(path: Path):
         return mmcv.imread(str(path))
     except (cv2.error, OSError):
         return None
+
+
+def read_images(paths: Sequence[Path]) -> list[np.ndarray]:
+    """Images (H, W, 3), blue first.
+
+    Raises:
+        InputError: one that cannot be read.
+    """
+    found = {path: read_image(path) for path in paths}
+    for path, image in found.items():
+        if image is None:
+            raise InputError(f"'{path}': cannot be read as an image")
+    return list(found.values())

@@ -33,3 +33,11 @@ def sample(tmp_path_factory):
     folder = tmp_path_factory.mktemp("session") / "sample"
     build_sample(SampleRequest(folder, train=8, val=4))
     return folder
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """A folder of untrained checkpoints and images; see `exporting.write_files`."""
+    from exporting import write_files
+
+    return write_files(tmp_path_factory.mktemp("export"))

@@ -4,6 +4,7 @@ Those of the marker ``export`` need the runtimes and are run by ``make test-expo
 """
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,64 +13,19 @@ import golden
 import numpy as np
 import pytest
 import torch
+from exporting import DETECTOR, SEGMENTER, export, images
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from running import tool
 
 from mixnet_dense.errors import InputError
-from mixnet_dense.export import load
+from mixnet_dense.export import load, suppression
+from mixnet_dense.export.description import describe
 from mixnet_dense.export.formats import FORMATS, format_of
 from mixnet_dense.export.sessions import Session
-from mixnet_dense.registry import MODELS
+from mixnet_dense.export.verification import suppression_difference
+from mixnet_dense.weights.load import load_model
 
 runtimes = pytest.mark.export
-DETECTOR, SEGMENTER = "configs/ssdlite_mobilenetv3_small.py", "configs/lraspp_mobilenetv3_small.py"
-
-
-def checkpoint(config: str, path) -> str:
-    """Weights nobody trained, whose batch norms matter, saved as mmengine would."""
-    config = Config.fromfile(config)
-    init_default_scope(config.default_scope)
-    torch.manual_seed(0)
-    model = MODELS.build(config.model)
-    for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d):  # what goes in must come out
-            torch.nn.init.kaiming_normal_(module.weight)
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
-            torch.nn.init.uniform_(module.bias, -0.3, 0.3)
-    head = model.bbox_head if hasattr(model, "bbox_head") else model.decode_head
-    classes = tuple(f"class {index}" for index in range(head.num_classes))
-    palette = [(index, 0, 255 - index) for index in range(head.num_classes)]
-    meta = dict(dataset_meta=dict(classes=classes, palette=palette))
-    torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """Checkpoints and images: smooth colours of a few sizes."""
-    folder = tmp_path_factory.mktemp("export")
-    random = np.random.default_rng(0)
-    (folder / "images").mkdir()
-    for index, (height, width) in enumerate([(90, 120), (128, 100), (64, 64)]):
-        image = cv2.resize(random.integers(0, 255, (6, 8, 3), dtype=np.uint8), (width, height))
-        cv2.imwrite(str(folder / "images" / f"{index}.png"), image)
-    checkpoint(DETECTOR, folder / "detector.pth")
-    checkpoint(SEGMENTER, folder / "segmenter.pth")
-    return folder
-
-
-def export(files, kind, out, *arguments):
-    config = DETECTOR if kind == "detector" else SEGMENTER
-    tool("export")(
-        config, files / f"{kind}.pth", "--out", out, "--format", format_of(str(out)),
-        "--images", files / "images", *arguments,
-    )  # fmt: skip
-
-
-def images(files) -> list[np.ndarray]:
-    return [cv2.imread(str(path)) for path in sorted((files / "images").iterdir())]
 
 
 @pytest.mark.parametrize(
@@ -157,16 +113,15 @@ def test_metadata_is_in_the_file(files, tmp_path):
 
 @pytest.mark.parametrize("factor", [1.1, float("nan")])
 def test_a_difference_leaves_no_file(files, tmp_path, monkeypatch, factor):
-    """One weight of the graph changed behind the file's back."""
-    from mixnet_dense.export.writers import WRITE
+    """The file is of a graph with other weights than the model's."""
 
-    def spoilt(graph, about, sample, path):
+    def spoilt(graph, sample, path):
         other = copy.deepcopy(graph)
         other.model.backbone.stem.conv.weight[:, 0] *= factor
-        original(other, about, sample, path)
+        original.trace(other, sample, path)
 
-    original = WRITE["torchscript"]
-    monkeypatch.setitem(WRITE, "torchscript", spoilt)
+    original = FORMATS["torchscript"]
+    monkeypatch.setitem(FORMATS, "torchscript", dataclasses.replace(original, trace=spoilt))
     with pytest.raises(InputError, match="not written: '.*' differs from PyTorch's by"):
         export(files, "detector", tmp_path / "a.pt", "--size", "64", "64")
     assert not list(tmp_path.iterdir())
@@ -269,15 +224,37 @@ def test_formats_checkpoints_and_packages_are_checked(files, tmp_path, monkeypat
         load(str(tmp_path / "a.onnx"))
 
 
-@runtimes
-def test_broken_files_are_named(tmp_path):
-    broken = tmp_path / "broken.onnx"
-    broken.write_text("not a model")
-    with pytest.raises(InputError, match="broken.onnx': cannot be read as onnx"):
-        load(str(broken))
-    (tmp_path / "alone.xml").write_text("<net/>")
-    with pytest.raises(InputError, match="alone.bin': no such file"):
-        load(str(tmp_path / "alone.xml"))
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.pt",
+        *(pytest.param(f"a{s}", marks=runtimes) for s in (".onnx", ".xml", ".tflite")),
+        pytest.param("a.ncnn.param", marks=runtimes),
+    ],
+)
+def test_broken_files_are_named(tmp_path, name):
+    path = tmp_path / name
+    for content in ("", "not a model\n"):
+        for file in FORMATS[format_of(name)].files(str(path)):
+            file.write_text(content)
+        with pytest.raises(InputError, match=f"{name}': cannot be read as {format_of(name)}: ."):
+            Session(str(path))
+    for companion in FORMATS[format_of(name)].files(str(path))[1:]:
+        companion.unlink()
+        with pytest.raises(InputError, match=f"{companion.name}': no such file"):
+            Session(str(path))
+        companion.write_text("")
+
+
+def test_errors_of_programs_are_not_broken_files(tmp_path, monkeypatch):
+    (tmp_path / "a.pt").write_text("")
+
+    def wrong(*arguments, **options):
+        raise TypeError("of a program")
+
+    monkeypatch.setattr(torch.jit, "load", wrong)
+    with pytest.raises(TypeError, match="of a program"):
+        Session(str(tmp_path / "a.pt"))
 
 
 def test_files_that_are_no_exports_are_named(files, tmp_path):
@@ -289,17 +266,37 @@ def test_files_that_are_no_exports_are_named(files, tmp_path):
     torch.jit.save(script, tmp_path / "other.pt")
     with pytest.raises(InputError, match="other.pt': has no metadata of mixnet_dense"):
         load(str(tmp_path / "other.pt"))
-    export(files, "segmenter", tmp_path / "a.pt", "--size", "64", "64")
-    with pytest.raises(InputError, match="is for segmentation, the config's model is for detect"):
-        tool("predict")(DETECTOR, tmp_path / "a.pt", files / "images", "--out", tmp_path / "out")
 
 
-def test_predictions_are_drawn_from_an_exported_file(files, tmp_path):
-    export(files, "detector", tmp_path / "a.pt")
-    found = []
-    for path in (tmp_path / "a.pt", files / "detector.pth"):
-        out = tmp_path / path.stem
-        tool("predict")(DETECTOR, path, files / "images", "--out", out, "--score", "0")
-        rows = json.loads((tmp_path / path.stem / "predictions.json").read_text())
-        found.append([row["score"] for row in rows])
-    np.testing.assert_allclose(*found, atol=2e-5)
+def test_suppression_keeps_the_best_of_each_class(files):
+    """Three boxes; the second overlaps the first by 0.8 and has another class in part."""
+    about = describe(load_model(Config.fromfile(DETECTOR), files / "detector.pth"))
+    settings = dict(score_thr=0.1, nms=dict(type="nms", iou_threshold=0.6), max_per_img=2)
+    about = dataclasses.replace(about, suppression=settings)
+    boxes = torch.tensor([[[0.0, 0, 10, 10], [0, 0, 10, 8], [20, 20, 30, 30]]])
+    scores = torch.tensor([[[0.9, 0.8, 0.05], [0.0, 0.7, 0.6]]])  # two classes
+    found = dict(all_boxes=boxes, all_scores=scores)
+    ((corners, confidence, labels),) = suppression.expected(found, about)
+    assert corners.tolist() == [[0, 0, 10, 10], [0, 0, 10, 8]]
+    np.testing.assert_allclose(confidence, [0.9, 0.7])
+    assert labels.tolist() == [0, 1]
+
+    def whole(second):
+        return dict(
+            boxes=np.float32([[0, 0, 10, 10], [0, 0, 10, second]]),
+            scores=np.float32([0.9, 0.7]),
+            labels=np.array([0, 1]),
+            image=np.array([0, 0]),
+        )
+
+    def session(outputs):
+        def run(images):
+            return outputs
+
+        run.about = about
+        return run
+
+    raw = session({name: value.numpy() for name, value in found.items()})
+    batch = [torch.zeros(1, 3, 64, 64)]
+    assert suppression_difference(raw, session(whole(8)), batch) == 0
+    assert suppression_difference(raw, session(whole(9)), batch) == 0.5

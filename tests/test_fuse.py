@@ -130,3 +130,11 @@ def test_fused_models_export():
     x = golden.image((1, 3, 64, 64)).double()
     exported = torch.export.export(fused, (x,)).module()
     assert golden.relative_error(exported(x), fused(x)) < golden.TOLERANCE
+
+
+def test_squeeze_and_excitation_has_no_convolution():
+    """NNCF quantises matrix products; squeeze-and-excitation of convolutions stays float."""
+    fused = fuse(build_classifier("mobilenetv3_small"))
+    gates = [module.se for module in fused.modules() if hasattr(module, "se")]
+    assert sum(isinstance(layer, nn.Linear) for gate in gates for layer in gate.modules()) == 18
+    assert not any(isinstance(layer, nn.Conv2d) for gate in gates for layer in gate.modules())

@@ -15,13 +15,18 @@ from mmengine.registry import init_default_scope
 
 from mixnet_dense.engine.config import load_config
 from mixnet_dense.engine.evaluate import evaluate
+from mixnet_dense.engine.int8 import export_int8
+from mixnet_dense.engine.samples import image_files
+from mixnet_dense.export.description import describe
+from mixnet_dense.export.exporter import Request, export, write
 from mixnet_dense.export.formats import FORMATS
-from mixnet_dense.export.graph import Graph, describe
-from mixnet_dense.export.inputs import of_split, pixels, prepared
-from mixnet_dense.export.run import Request, export, write
+from mixnet_dense.export.graph import Graph, network_input
+from mixnet_dense.export.hosted import exported_model
 from mixnet_dense.export.sessions import Session
-from mixnet_dense.export.verification import batches, differences
+from mixnet_dense.export.verification import differences
+from mixnet_dense.images import read_images
 from mixnet_dense.registry import MODELS
+from mixnet_dense.weights.load import load_model
 
 pytestmark = pytest.mark.shipped
 ROOT = Path(__file__).parents[1]
@@ -56,16 +61,23 @@ def test_fresh_networks(path, form, tmp_path):
     model.init_weights()
     head = model.bbox_head if hasattr(model, "bbox_head") else model.decode_head
     model.dataset_meta = dict(classes=[str(index) for index in range(head.num_classes)])
-    options = dict(size=SIZE, batch=1, preprocess=False, end_to_end=False)
-    about = describe(config, model.eval(), **options)
-    sample = load_config("configs/ssdlite_mixnet_sample.py")
-    images = pixels(of_split(sample, "test", 2))
+    model.cfg = config
+    about = describe(model.eval(), size=SIZE, batch=1)
+    images = read_images(image_files(load_config(SAMPLES["demo"][0]), "test", 2))
     graph = Graph(model, about).eval()
     file = str(tmp_path / f"model{FORMATS[form].suffix}")
-    write(graph, about, form, prepared(images[:1], SIZE, about), file)
-    found = differences(Session(file), graph, batches(images, SIZE, about), print)
+    inputs = [network_input(images[:count], SIZE, about) for count in (1, 2)]
+    write(graph, form, inputs[0], file)
+    found = differences(Session(file), graph, inputs)
     assert len(found) == len(about.outputs)
     assert max(found.values()) < 1e-3
+
+
+def trained(name):
+    """What a demo trained, and three images of its test set."""
+    config = load_config(SAMPLES[name][0])
+    images = read_images(image_files(config, "test", 3))
+    return load_model(config, f"work_dirs/{name}"), images
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -78,9 +90,10 @@ def test_trained_models_keep_their_quality(name, form, whole, tmp_path):
     assert expected > 0.3 * scale  # the demo trained something
     out = str(tmp_path / f"model{FORMATS[form].suffix}")
     request = Request(form, out, end_to_end=whole, preprocess=whole, **options)
-    found = export(load_config(path), f"work_dirs/{name}", request)
+    found = export(*trained(name), request)
     assert max(found.differences.values()) < 1e-3
-    measured = evaluate(load_config(path), out, folder=str(tmp_path))[metric]
+    config = load_config(path)
+    measured = evaluate(config, exported_model(config, out), folder=str(tmp_path))[metric]
     assert measured == pytest.approx(expected, abs=0.002 * scale)
 
 
@@ -97,12 +110,11 @@ def test_trained_models_keep_their_quality(name, form, whole, tmp_path):
 def test_int8_of_trained_models(name, form, share, tmp_path):
     path, metric, scale, options = SAMPLES[name]
     out = str(tmp_path / f"model{FORMATS[form].suffix}")
-    request = Request(form, out, int8=load_config(path), **options)
-    found = export(load_config(path), f"work_dirs/{name}", request).int8
-    print(found)
-    before, after = found.metrics[metric]
+    request = Request(form, out, **options)
+    found = export_int8(load_config(path), *trained(name), request)
+    before, after = found[metric]
     assert before > 0.3 * scale
     assert before - after <= 0.02 * scale
-    large, small = found.size
-    assert small == sum(file.stat().st_size for file in FORMATS[form].files(out))
+    large, small = found["MB"]
+    assert 1e6 * small == sum(file.stat().st_size for file in FORMATS[form].files(out))
     assert small <= share * large

@@ -5,6 +5,8 @@ import argparse
 from mixnet_dense.cli import add_config_arguments, parse, run
 from mixnet_dense.errors import InputError
 
+VERIFIED = 3  # images
+
 
 def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -45,7 +47,12 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     from mixnet_dense.engine.config import load_config
-    from mixnet_dense.export.run import Request, export
+    from mixnet_dense.engine.int8 import export_int8
+    from mixnet_dense.engine.samples import image_files
+    from mixnet_dense.export.exporter import Request, export
+    from mixnet_dense.files import check_writable
+    from mixnet_dense.images import find_images, read_images
+    from mixnet_dense.weights.load import load_model
 
     request = Request(
         args.format,
@@ -55,15 +62,19 @@ def main(args: argparse.Namespace) -> None:
         dynamic=args.dynamic,
         preprocess=args.preprocess,
         end_to_end=args.end_to_end,
-        images=args.images,
         tolerance=args.tolerance,
-        int8=load_config(args.int8, args.cfg_options) if args.int8 else None,
     )
-    found = export(load_config(args.config, args.cfg_options), args.checkpoint, request)
-    if found.int8:
-        print(f"{found.int8}\n{args.out}: written, int8")
+    check_writable(args.out)
+    config = load_config(args.config, args.cfg_options)
+    model = load_model(config, args.checkpoint)
+    paths = find_images(args.images) if args.images else image_files(config, "test", VERIFIED)
+    images = read_images(paths[:VERIFIED])
+    if args.int8:
+        export_int8(load_config(args.int8, args.cfg_options), model, images, request)
+        print(f"{args.out}: written, int8")
     else:
-        print(f"{args.out}: written, at most {max(found.differences.values()):.2g} from PyTorch")
+        worst = max(export(model, images, request).differences.values())
+        print(f"{args.out}: written, at most {worst:.2g} from PyTorch")
 
 
 if __name__ == "__main__":

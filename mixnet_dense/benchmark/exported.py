@@ -9,16 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from mixnet_dense.benchmark.subjects import REFERENCE, Runners, build, reference
-from mixnet_dense.engine.config import check_files, load_config
-from mixnet_dense.engine.predict import load_model
+from mixnet_dense.engine.config import load_config
+from mixnet_dense.engine.samples import image_files
 from mixnet_dense.errors import InputError
 from mixnet_dense.export import fuse
+from mixnet_dense.export.description import describe
+from mixnet_dense.export.exporter import write
 from mixnet_dense.export.formats import FORMATS, need
-from mixnet_dense.export.graph import Graph, describe
-from mixnet_dense.export.inputs import of_split, pixels
-from mixnet_dense.export.predictor import Predictor, eager, load
-from mixnet_dense.export.run import write
+from mixnet_dense.export.graph import Graph
+from mixnet_dense.export.predictor import load, of_model, of_session
 from mixnet_dense.export.sessions import Session
+from mixnet_dense.images import read_images
+from mixnet_dense.weights.load import load_model
 
 
 def check(formats: Sequence[str], models: Sequence[str]) -> None:
@@ -26,7 +28,7 @@ def check(formats: Sequence[str], models: Sequence[str]) -> None:
     for name in formats:
         if name not in FORMATS:
             raise InputError(f"--formats {name}: must be some of {', '.join(FORMATS)}")
-        need(f"--formats {name}", *FORMATS[name].makes, FORMATS[name].runs)
+        need(f"--formats {name}", *FORMATS[name].packages, FORMATS[name].runtime)
     networks = [name for name in models if not name.endswith(".py")]
     if formats and networks:
         raise InputError(f"--formats: only configs can be exported, '{networks[0]}' is none")
@@ -65,17 +67,12 @@ def predictors(
         InputError: missing files, or an exported file for another size.
     """
     config, (batch, _, *size) = load_config(name), images.shape
-    check_files(config, ("test",))
-    pictures = pixels(of_split(config, "test", 1)) * batch
+    pictures = read_images(image_files(config, "test", 1)) * batch
     model = load_model(config, checkpoint).cpu()
-    about = describe(
-        config, model, size=tuple(size), batch=batch, preprocess=False, end_to_end=False
-    )
     eagers = {REFERENCE: reference(copy.deepcopy(model)), "model": model, "fused": fuse(model)}
-    found = {key: Predictor(eager(network, about), about) for key, network in eagers.items()}
+    found = {key: of_model(network, tuple(size)) for key, network in eagers.items()}
     for kind in formats:
-        session = _session(model, kind, images, threads, whole=True)
-        found[kind] = Predictor(session, session.about)
+        found[kind] = of_session(_session(model, kind, images, threads, whole=True))
     for file in files:
         found[file] = load(file, threads=threads)
         about = found[file].about
@@ -89,14 +86,13 @@ def _session(model: nn.Module, kind: str, images: Tensor, threads: int, whole: b
     """A model's file for images like these, ready to run; whole: see `predictors`."""
     task = "detections" if hasattr(model, "bbox_head") else "labels"
     about = describe(
-        model.cfg,
         model,
         size=tuple(images.shape[-2:]),
         batch=len(images),
         preprocess=whole,
-        end_to_end=whole and task in FORMATS[kind].able,
+        end_to_end=whole and task in FORMATS[kind].options,
     )
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = str(Path(folder, f"model{FORMATS[kind].suffix}"))
-        write(Graph(model, about).eval(), about, kind, torch.zeros_like(images), path)
+        write(Graph(model, about).eval(), kind, torch.zeros_like(images), path)
         return Session(path, threads)

@@ -14,9 +14,11 @@ from mixnet_dense.engine.config import (
     unreadable_images_named,
     work_dir,
 )
-from mixnet_dense.engine.predict import load_or_attach, predict
+from mixnet_dense.engine.predict import predict
+from mixnet_dense.export.hosted import exported_model, is_exported
 from mixnet_dense.files import check_writable, json_number, write_json
 from mixnet_dense.weights.assume import warn_mismatches
+from mixnet_dense.weights.load import load_weights
 
 
 def evaluate(
@@ -70,7 +72,13 @@ def test_runner(config: Config, checkpoint: str, folder: str | None, launcher: s
     config.launcher = launcher
     config.load_from, config.resume = None, False
     runner = build_runner(config, "test")
-    meta = load_or_attach(bare_model(runner.model), checkpoint)
+    if not isinstance(checkpoint, str) or is_exported(checkpoint):
+        runner.model = (
+            exported_model(config, checkpoint) if isinstance(checkpoint, str) else checkpoint
+        )
+        meta = dict(dataset_meta=runner.model.dataset_meta)
+    else:
+        meta = load_weights(bare_model(runner.model), checkpoint)
     warn_mismatches(config, meta, runner.logger)
     trained = meta.get("dataset_meta") or {}
     if trained.get("classes"):

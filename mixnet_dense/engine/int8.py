@@ -1,79 +1,94 @@
-"""A float32 file beside what was made of it: quality, size and time."""
+"""Export to int8, and the int8 file compared with the float32 file on a test set."""
 
 import copy
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
+from torch import nn
 
+from mixnet_dense.engine.config import check_files
 from mixnet_dense.engine.evaluate import evaluate
-from mixnet_dense.export.formats import FORMATS, format_of
+from mixnet_dense.engine.samples import image_files
+from mixnet_dense.errors import InputError
+from mixnet_dense.export.description import pipeline_resize
+from mixnet_dense.export.exporter import Request, export, written_whole
+from mixnet_dense.export.formats import FORMATS, need, need_option
+from mixnet_dense.export.hosted import exported_model
+from mixnet_dense.export.quantize import quantize
 from mixnet_dense.export.sessions import Session
 from mixnet_dense.timing import interleave
 
+Pairs = dict[str, tuple[float, float]]
+
 _METRICS = ("coco/bbox_mAP", "coco/bbox_mAP_50", "mIoU", "aAcc")
+_CALIBRATION = 300  # images
 _REPEATS = 30
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Pairs of float32 and int8.
-
-    Attributes:
-        metrics: by mm's names, on the test set: mAP in [0, 1], mIoU and aAcc in percent.
-        size: in bytes, with all that belongs to a file.
-        time: median milliseconds of a call on one thread, taken in turns.
-    """
-
-    metrics: Mapping[str, tuple[float, float]]
-    size: tuple[int, int]
-    time: tuple[float, float]
-
-    def __str__(self) -> str:
-        lines = [
-            f"{name}: float32 {before:.3f}, int8 {after:.3f} ({after - before:+.3f})"
-            for name, (before, after) in self.metrics.items()
-        ]
-        (large, small), (slow, fast) = self.size, self.time
-        return "\n".join(
-            [
-                *lines,
-                f"size: float32 {large / 1e6:.2f} MB, int8 {small / 1e6:.2f} MB "
-                f"({small / large:.3f} of it)",
-                f"one thread: float32 {slow:.1f} ms, int8 {fast:.1f} ms ({slow / fast:.2f} times "
-                "as fast)",
-            ]
-        )
-
-
-def compare(config: Config, float32: str, int8: str, images: np.ndarray) -> Comparison:
-    """Evaluate, weigh and time two files.
+def export_int8(config: Config, model: nn.Module, images, request: Request) -> Pairs:
+    """Export a model, quantise it, compare both files, and keep the int8 file.
 
     Args:
-        config: whose test set is evaluated on; logs go beside ``float32``.
-        float32, int8: exported files of that config's model.
-        images: (N, 3, H, W) float32 to time a call with.
+        config: its training images calibrate, its test set measures; most often the model's.
+        model, images, request: see `exporter.export`.
+
+    Returns:
+        See `compare`; it is printed, too.
+
+    Raises:
+        InputError: see `exporter.export`; or the config's test images are resized to another
+            size than the file's.
     """
-    paths = (float32, int8)
-    folder = str(Path(float32).parent)
+    need_option(request.format, "int8", "--int8")
+    need("--int8", "nncf", "onnxruntime")  # which runs the model to see its ranges
+    size, (measured, keep_ratio) = (
+        request.size or pipeline_resize(model.cfg)[0],
+        pipeline_resize(config),
+    )
+    if not request.dynamic and not keep_ratio and measured not in (None, size):
+        raise InputError(
+            "--int8: measures on images as the config's test pipeline resizes them, to "
+            f"{' x '.join(map(str, measured))}, --size is {' x '.join(map(str, size))}"
+        )
+    check_files(config, ("test",))
+    calibration = image_files(config, "train", _CALIBRATION)
+    kind = FORMATS[request.format]
+    with written_whole(request) as int8:
+        float32 = str(Path(int8).with_name(f"float32{kind.suffix}"))
+        made = export(model, images, replace(request, out=float32))
+        quantize(made, calibration, request.format, int8)
+        pairs = compare(config, (float32, int8), made.sample.numpy())
+        sizes = (sum(f.stat().st_size for f in kind.files(path)) for path in (float32, int8))
+        pairs["MB"] = tuple(size / 1e6 for size in sizes)
+    for name, (before, after) in pairs.items():
+        print(f"{name}: float32 {before:.3f}, int8 {after:.3f} ({after - before:+.3f})")
+    return pairs
+
+
+def compare(config: Config, paths: tuple[str, str], images: np.ndarray) -> Pairs:
+    """Measures of a float32 and an int8 file.
+
+    Args:
+        config: whose test set is evaluated on; logs go beside the first file.
+        paths: exported files of that config's model.
+        images: (N, 3, H, W) float32 to time a call with.
+
+    Returns:
+        Pairs by mm's names (mAP in [0, 1], mIoU and aAcc in per cent), and ``ms``: the median
+        of a call on one thread, of calls in turns.
+    """
     config = copy.deepcopy(config)
     # mmengine keeps a visualizer for the whole process: one that writes would go on doing so
     # into this folder, for other runs and when it is gone.
     config.visualizer = dict(type="Visualizer", name="comparison")
-    found = [evaluate(copy.deepcopy(config), path, folder=folder) for path in paths]
-    sessions = {path: Session(path, threads=1) for path in paths}
-    calls = {path: functools.partial(session, images) for path, session in sessions.items()}
+    folder = str(Path(paths[0]).parent)
+    before, after = (
+        evaluate(config, exported_model(config, path), folder=folder) for path in paths
+    )
+    calls = {path: functools.partial(Session(path, threads=1), images) for path in paths}
     taken = interleave(calls, _REPEATS)
-    size = tuple(
-        sum(file.stat().st_size for file in FORMATS[format_of(path)].files(path)) for path in paths
-    )
-    return Comparison(
-        metrics={
-            name: tuple(metrics[name] for metrics in found) for name in _METRICS if name in found[0]
-        },
-        size=size,
-        time=tuple(taken[path].median for path in paths),
-    )
+    pairs = {name: (before[name], after[name]) for name in _METRICS if name in before}
+    return {**pairs, "ms on one thread": tuple(taken[path].median for path in paths)}

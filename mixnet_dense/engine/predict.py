@@ -5,47 +5,14 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.device import get_device
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 from torch import nn
 
 from mixnet_dense.errors import InputError
-from mixnet_dense.export.hosted import attach, is_exported
+from mixnet_dense.export.hosted import exported_model, is_exported
 from mixnet_dense.files import check_writable, write_json
 from mixnet_dense.images import picture_names, read_image
-from mixnet_dense.registry import MODELS
-from mixnet_dense.weights.assume import warn_mismatches
-from mixnet_dense.weights.load import load_weights
-
-
-def load_model(config: Config, checkpoint: str) -> nn.Module:
-    """The config's detector or segmenter with a checkpoint's weights and class names.
-
-    It is in eval mode and lies on the GPU where there is one; with an exported file for its
-    network (`deploy.hosted`) it stays on the CPU.
-    """
-    init_default_scope(config.get("default_scope", "mmdet"))
-    model = MODELS.build(config.model)
-    meta = load_or_attach(model, checkpoint)
-    warn_mismatches(config, meta, MMLogger.get_current_instance())
-    model.dataset_meta = meta.get("dataset_meta") or {}
-    if "classes" not in model.dataset_meta:
-        raise InputError(f"checkpoint '{checkpoint}': has no class names (meta.dataset_meta)")
-    model.cfg = config
-    return model.to("cpu" if is_exported(checkpoint) else get_device()).eval()
-
-
-def load_or_attach(model: nn.Module, checkpoint: str) -> dict:
-    """Give a model a checkpoint's weights, or an exported file for its network.
-
-    Returns:
-        The ``meta`` of either.
-    """
-    if is_exported(checkpoint):
-        return attach(model, checkpoint)
-    return load_weights(model, checkpoint)
+from mixnet_dense.weights.load import load_model
 
 
 def predict(
@@ -76,7 +43,8 @@ def predict(
     results = str(Path(out) / "predictions.json")
     check_writable(results)
     pictures = picture_names(images, Path(out))
-    find = _finder(load_model(config, checkpoint), score, annotated or {})
+    model = (exported_model if is_exported(checkpoint) else load_model)(config, checkpoint)
+    find = _finder(model, score, annotated or {})
     rows, broken = [], []
     try:
         for path in track_iter_progress(list(images)):

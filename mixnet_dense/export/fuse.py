@@ -2,11 +2,12 @@
 
 import copy
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mixnet_dense.backbones.blocks import SqueezeExcite
 from mixnet_dense.backbones.mixconv import DepthwiseConv2d, MixConv2d
 
 _TRAINING_ONLY = ("auxiliary_head", "loss_cls", "loss_bbox", "loss_decode")
@@ -15,8 +16,9 @@ _TRAINING_ONLY = ("auxiliary_head", "loss_cls", "loss_bbox", "loss_decode")
 def fuse(model: nn.Module) -> nn.Module:
     """A copy of a model for inference, with the same outputs but for rounding.
 
-    A MixConv becomes one convolution, batch norm is folded into the convolution before it, and
-    what only training needs (auxiliary heads, losses, dropout) is gone.
+    A MixConv becomes one convolution, batch norm is folded into the convolution before it,
+    squeeze-and-excitation has matrix products, and what only training needs (auxiliary heads,
+    losses, dropout) is gone.
 
     Args:
         model: a backbone, a classifier, or a whole detector or segmenter, on any device. Norm
@@ -48,6 +50,8 @@ def _fuse_children(module: nn.Module) -> None:
             setattr(module, name, nn.Identity())
         elif isinstance(child, MixConv2d) and child.mergeable:
             setattr(module, name, _merge(child))
+        elif isinstance(child, SqueezeExcite):
+            setattr(module, name, _LinearSqueezeExcite(child))
         elif not isinstance(child, nn.Conv2d):
             _fuse_children(child)
         previous = name if isinstance(getattr(module, name), nn.Conv2d) else None
@@ -59,3 +63,22 @@ def _merge(mixed: MixConv2d) -> DepthwiseConv2d:
     conv.weight = nn.Parameter(mixed.merged_weight(), requires_grad=False)
     conv.in_channels = conv.out_channels = conv.groups = len(conv.weight)
     return conv
+
+
+class _LinearSqueezeExcite(nn.Module):
+    """`SqueezeExcite` without convolutions of one pixel, which NNCF would leave in float."""
+
+    def __init__(self, like: SqueezeExcite):
+        super().__init__()
+        self.reduce, self.expand = _linear(like.reduce), _linear(like.expand)
+        self.act, self.gate = like.act, like.gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.gate(self.expand(self.act(self.reduce(x.mean((2, 3))))))
+        return x * gate[:, :, None, None]
+
+
+def _linear(conv: nn.Conv2d) -> nn.Linear:
+    linear = nn.Linear(conv.in_channels, conv.out_channels).requires_grad_(False)
+    linear.weight.data, linear.bias.data = conv.weight.flatten(1), conv.bias
+    return linear

@@ -1,21 +1,27 @@
 """One call for images, whatever computes: PyTorch or an exported file's own runtime."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.structures import InstanceData
-from torch import Tensor, nn
+from mmengine.structures import BaseDataElement
+from torch import nn
+from torch.nn.functional import interpolate
 
-from mixnet_dense.engine.predict import load_model
 from mixnet_dense.errors import InputError
-from mixnet_dense.export.graph import Description, describe
-from mixnet_dense.export.hosted import detections, is_exported
-from mixnet_dense.export.inputs import prepared
+from mixnet_dense.export.description import Description, describe
+from mixnet_dense.export.graph import network_input, upsample
+from mixnet_dense.export.hosted import (
+    ExportedBoxHead,
+    ExportedDecodeHead,
+    ExportedNetwork,
+    is_exported,
+)
 from mixnet_dense.export.sessions import Session
 from mixnet_dense.registry import MODELS
+from mixnet_dense.weights.load import load_model
 
 
 def load(path: str, config: Config | None = None, threads: int | None = None) -> "Predictor":
@@ -24,35 +30,36 @@ def load(path: str, config: Config | None = None, threads: int | None = None) ->
     Args:
         path: what `tools/export.py` wrote, or a checkpoint.
         config: of a checkpoint; an exported file knows its own.
-        threads: on the CPU; None leaves it to the backend.
+        threads: on the CPU; None leaves it to the runtime.
 
     Raises:
-        InputError: see `Session` and `evaluation.predict.load_model`; a checkpoint without a
-            config.
+        InputError: see `Session`, `load_model` and `describe`; a checkpoint without a config.
     """
     if is_exported(path):
-        session = Session(path, threads)
-        return Predictor(session, session.about)
+        return of_session(Session(path, threads))
     if config is None:
         raise InputError(f"'{path}': a checkpoint needs its config, load(path, config)")
     if threads:
         torch.set_num_threads(threads)
-    model = load_model(config, path).cpu()
-    options = dict(size=None, batch=None, preprocess=False, end_to_end=False)
-    about = describe(config, model, **options)
-    return Predictor(eager(model, about), about)
+    return of_model(load_model(config, path).cpu())
 
 
-def eager(model: nn.Module, about: Description) -> Callable[[np.ndarray], dict]:
-    """A model of mmdet or mmseg as it is, called as a `Session` of its raw graph is."""
+def of_model(model: nn.Module, size: tuple[int, int] | None = None) -> "Predictor":
+    """A predictor of a model on the CPU; ``size`` replaces that of the test pipeline."""
+    head = getattr(model, "bbox_head", None) or model.decode_head
+    return Predictor(model.extract_feat, head, describe(model, size=size))
 
-    @torch.inference_mode()
-    def run(images: np.ndarray) -> dict[str, np.ndarray]:
-        found = model(torch.from_numpy(images), mode="tensor")
-        found = [found] if isinstance(found, Tensor) else [*found[0], *found[1]]
-        return {name: value.numpy() for name, value in zip(about.outputs, found, strict=True)}
 
-    return run
+def of_session(session: Session) -> "Predictor":
+    """A predictor of an exported file. Only raw outputs of detectors need mmdet."""
+    about = session.about
+    if about.task == "segmentation":
+        return Predictor(ExportedNetwork(session), ExportedDecodeHead(about), about)
+    decoder = None
+    if not about.end_to_end:
+        init_default_scope("mmdet")
+        decoder = MODELS.build(Config(dict(model=about.model)).model).bbox_head
+    return Predictor(ExportedNetwork(session), ExportedBoxHead(about, decoder), about)
 
 
 class Predictor:
@@ -62,71 +69,47 @@ class Predictor:
         about: task, class names, input size and so on.
     """
 
-    def __init__(self, run: Callable[[np.ndarray], Mapping[str, np.ndarray]], about: Description):
-        self.about, self._run = about, run
-        if about.task == "detection" and not about.end_to_end:
-            init_default_scope("mmdet")
-            head = {**about.model["bbox_head"], "test_cfg": dict(about.suppression)}
-            self._head = MODELS.build(head).eval()
+    def __init__(self, network: Callable, head: nn.Module, about: Description):
+        self.about, self._network, self._head = about, network, head
 
     def __call__(self, images):
         """Results of one image, or a list of results of a list.
 
         Args:
-            images: (H, W, 3) uint8, blue first, as OpenCV reads it, of any size; or a list.
+            images: (H, W, 3) uint8, BGR, as OpenCV reads it, of any size; or a list, which
+                runs as one batch if all come to the same input size.
 
         Returns:
             Of a detector an `InstanceData`: ``bboxes`` (n, 4) in pixels of the image,
             ``scores`` (n,), ``labels`` (n,) into ``about.classes``, by falling score. Of a
             segmenter a uint8 tensor (H, W) of class numbers.
+
+        Raises:
+            InputError: the file is for one size, and the config's test pipeline would
+                resize an image to another because it keeps the ratio.
         """
         if isinstance(images, np.ndarray):
             return self([images])[0]
-        about = self.about
-        if about.height is None and about.resized is None:  # each has its own size
-            return [self._predict([image], image.shape[:2])[0] for image in images]
-        size = tuple(about.resized) if about.height is None else (about.height, about.width)
-        return self._predict(images, size)
+        sizes = [self.about.input_size(image.shape[:2]) for image in images]
+        if len(set(sizes)) == 1:
+            return self._predict(images, sizes[0])
+        return [self._predict([image], s)[0] for image, s in zip(images, sizes, strict=True)]
 
     @torch.inference_mode()
     def _predict(self, images: Sequence[np.ndarray], size: tuple[int, int]) -> list:
-        found = self._run(prepared(images, size, self.about).numpy())
-        found = {name: torch.from_numpy(value) for name, value in found.items()}
+        found = self._network(network_input(images, size, self.about))
         shapes = [image.shape[:2] for image in images]
-        if self.about.task == "segmentation":
-            return [_labels(found, index, size, shape) for index, shape in enumerate(shapes)]
-        return self._boxes(found, size, shapes)
-
-    def _boxes(self, found: Mapping[str, Tensor], size, shapes) -> list[InstanceData]:
         metas = [
-            dict(
-                img_shape=size,
-                batch_input_shape=size,
-                scale_factor=(size[1] / width, size[0] / height),
-            )
-            for height, width in shapes
+            dict(img_shape=size, batch_input_shape=size, scale_factor=(size[1] / w, size[0] / h))
+            for h, w in shapes
         ]
-        if self.about.end_to_end:
-            limit = self.about.suppression["max_per_img"]
-            return [detections(found, i, meta, True, limit) for i, meta in enumerate(metas)]
-        maps = list(found.values())
-        half = len(maps) // 2
-        return self._head.predict_by_feat(
-            maps[:half], maps[half:], batch_img_metas=metas, rescale=True
-        )
-
-
-def _labels(found: Mapping[str, Tensor], index: int, size, shape) -> Tensor:
-    """An image's class numbers in its own size."""
-    if "labels" in found:
-        labels = found["labels"][index]
-        if tuple(labels.shape) == tuple(shape):
-            return labels
-        resized = nn.functional.interpolate(labels[None, None].float(), tuple(shape))
-        return resized[0, 0].to(torch.uint8)
-    logits = found["logits"][index : index + 1]
-    for target in dict.fromkeys((tuple(size), tuple(shape))):
-        logits = nn.functional.interpolate(
-            logits, size=target, mode="bilinear", align_corners=False
-        )
-    return logits.argmax(1)[0].to(torch.uint8)
+        if self.about.task == "detection":
+            samples = [BaseDataElement(metainfo=meta) for meta in metas]
+            return self._head.predict(found, samples, rescale=True)
+        if isinstance(found, dict) and "labels" in found:  # resized to the nearest pixel's
+            maps = found["labels"][:, None].float()
+            results = [interpolate(maps[i : i + 1], shape)[:, 0] for i, shape in enumerate(shapes)]
+        else:
+            maps = self._head.predict(found, metas, None)
+            results = [upsample(maps[i : i + 1], shape).argmax(1) for i, shape in enumerate(shapes)]
+        return [result[0].to(torch.uint8) for result in results]

@@ -1,51 +1,40 @@
-"""Exported files beside PyTorch."""
+"""A file's outputs compared with PyTorch's."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mixnet_dense.export import suppression
-from mixnet_dense.export.graph import CANDIDATES, Description, Graph
-from mixnet_dense.export.inputs import prepared
+from mixnet_dense.export.graph import Graph
 from mixnet_dense.export.sessions import Session
 
-_OTHER_SIZE = 32  # pixels more and less than the size that is asked for
 
-
-def batches(
-    images: Sequence[np.ndarray], size: tuple[int, int], about: Description
-) -> Iterator[Tensor]:
-    """Inputs of two batches and, where they are open, two sizes."""
-    more = [(size[0] + _OTHER_SIZE, size[1] - _OTHER_SIZE)] if about.height is None else []
-    for each in (size, *more):
-        batch = prepared(images, each, about)
-        yield batch[:1]
-        yield batch
-
-
-def differences(
-    session: Session, graph: Graph, inputs: Iterator[Tensor], say: Callable[[str], None]
-) -> dict[str, float]:
-    """The largest difference of each output, in shares of its largest value.
+def differences(session: Session, graph: Graph, inputs: Iterable[Tensor]) -> dict[str, float]:
+    """The largest difference of each output, as a share of its largest value.
 
     Of class numbers it is the share of pixels that differ.
+
+    Args:
+        session: a file of the graph.
+        graph: in eval mode.
+        inputs: batches (N, 3, H, W).
     """
-    worst: dict[str, float] = {}
+    worst = dict.fromkeys(session.about.outputs, 0.0)
     for batch in inputs:
         found = session(batch.numpy())
         with torch.inference_mode():
-            expected = dict(zip(session.about.outputs, graph(batch), strict=True))
+            expected = dict(zip(worst, graph(batch), strict=True))
         for name, value in expected.items():
-            difference = _difference(found[name], value.numpy())
-            worst[name] = max(worst.get(name, 0.0), difference)
-        say(f"{' x '.join(map(str, batch.shape))}: largest difference {max(worst.values()):.2g}")
+            worst[name] = max(worst[name], _difference(found[name], value.numpy()))
+        largest = max(worst.values())
+        print(f"{' x '.join(map(str, batch.shape))}: largest difference {largest:.2g}")
     return worst
 
 
 def _difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """Infinite for other shapes and for what is no number."""
+    """Infinite for another shape and for values that are no numbers."""
     if found.shape != expected.shape:
         return np.inf
     if expected.dtype == np.uint8:
@@ -54,35 +43,29 @@ def _difference(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.nan_to_num(np.abs(found - expected).max() / scale, nan=np.inf))
 
 
-def suppression_differences(
-    candidates: Session, session: Session, inputs: Iterator[Tensor], say: Callable[[str], None]
-) -> dict[str, float]:
-    """The share of detections that do not follow from the file's own candidates."""
-    about, missed, total = session.about, 0, 0
+def suppression_difference(raw: Session, session: Session, inputs: Iterable[Tensor]) -> float:
+    """The share of detections of a file that do not follow from the file without suppression."""
+    missed = total = 0
     for batch in inputs:
-        found, every = session(batch.numpy()), candidates(batch.numpy())
-        wanted = suppression.expected(*(torch.from_numpy(every[n]) for n in CANDIDATES), about)
-        for index, (boxes, scores, labels) in enumerate(wanted):
-            own = found["image"] == index
-            rows = np.flatnonzero(own)[: about.suppression["max_per_img"]]
-            total += max(len(boxes), len(rows))
-            missed += max(len(boxes), len(rows)) - _agreeing(
-                boxes.numpy(), scores.numpy(), labels.numpy(), found, rows
+        found, candidates = (
+            {name: torch.from_numpy(value) for name, value in run(batch.numpy()).items()}
+            for run in (session, raw)
+        )
+        expected = suppression.expected(candidates, session.about)
+        for image, (boxes, scores, labels) in enumerate(expected):
+            rows = rows_of(found, image, session.about.suppression["max_per_img"])
+            # (expected, found); no two boxes that overlap so much survive in one class
+            same = (labels[:, None] == found["labels"][rows]) & (
+                (scores[:, None] - found["scores"][rows]).abs() < 1e-4
             )
-    say(f"suppression: {total - missed} of {total} detections as expected")
-    return {"detections": missed / max(total, 1)}
+            apart = (boxes[:, None] - found["boxes"][rows]).abs().amax(-1)
+            same &= apart < 1e-3 * boxes.amax(1, keepdim=True).clamp(min=1)
+            larger = max(same.shape)
+            total, missed = total + larger, missed + larger - int(same.any(1).sum())
+    print(f"suppression: {total - missed} of {total} detections as expected")
+    return missed / max(total, 1)
 
 
-def _agreeing(boxes, scores, labels, found, rows) -> int:
-    """Expected detections that a found one equals; each counts once."""
-    left = list(rows)
-    for box, score, label in zip(boxes, scores, labels, strict=True):
-        for row in left:
-            if (
-                found["labels"][row] == label
-                and abs(found["scores"][row] - score) < 1e-4
-                and np.abs(found["boxes"][row] - box).max() < 1e-3 * max(box.max(), 1)
-            ):
-                left.remove(row)
-                break
-    return len(rows) - len(left)
+def rows_of(found: dict[str, Tensor], image: int, limit: int) -> Tensor:
+    """Which rows of `suppression.OUTPUTS` are an image's best, by falling score."""
+    return (found["image"] == image).nonzero()[:limit, 0]

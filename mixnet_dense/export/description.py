@@ -1,0 +1,147 @@
+"""What an exported file says of itself."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import mmcv
+from mmengine.config import Config
+from torch import nn
+
+from mixnet_dense import __version__
+from mixnet_dense.errors import InputError
+
+KEY = "mixnet_dense"
+"""The name of a file's metadata, which is JSON."""
+
+CANDIDATES = ("all_boxes", "all_scores")
+
+
+@dataclass(frozen=True)
+class Description:
+    """A file's metadata. Files of earlier versions lack the fields that have a default."""
+
+    task: str  # 'detection' or 'segmentation'
+    config: str  # file name of the config
+    model: Mapping  # the config's model; its head decodes raw outputs
+    suppression: Mapping | None  # a detector's test_cfg
+    classes: Sequence[str]  # names in the order of labels
+    palette: Sequence | None  # colours of the classes, red first
+    mean: Sequence[float]  # of each channel, in the order that the network takes
+    std: Sequence[float]
+    bgr_to_rgb: bool  # whether the network takes RGB; decoded images are BGR
+    batch: int | None  # images of the input, None for any
+    height: int | None  # of the input in pixels, None for any
+    width: int | None
+    resized: Sequence[int] | None  # (height, width) of the test pipeline's Resize, if any
+    preprocess: bool  # whether the file itself normalises and converts BGR to RGB
+    end_to_end: bool  # whether the file itself gives final boxes or class numbers
+    outputs: Sequence[str] = ()  # names in the order of the graph's outputs
+    version: str = __version__  # of this package
+    keep_ratio: bool = False  # whether that Resize keeps the ratio of width to height
+
+    @property
+    def suppresses(self) -> bool:
+        """Whether non-maximum suppression is in the file."""
+        return self.end_to_end and self.task == "detection"
+
+    def input_size(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) that an image of this (height, width) is resized to."""
+        if self.keep_ratio:  # as the test pipeline does, also if the file is for one size
+            return mmcv.rescale_size(shape[::-1], tuple(self.resized)[::-1])[::-1]
+        return (self.height, self.width) if self.height else tuple(self.resized or shape)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def from_json(text: str | None, file: str) -> Description:
+    """Read a file's metadata.
+
+    Raises:
+        InputError: it has none: another program wrote it.
+    """
+    try:
+        return Description(**json.loads(text or ""))
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"'{file}': has no metadata of mixnet_dense; was it written by tools/export.py?"
+        ) from error
+
+
+def describe(
+    model: nn.Module,
+    *,
+    size: tuple[int, int] | None = None,
+    batch: int | None = None,
+    preprocess: bool = False,
+    end_to_end: bool = False,
+) -> Description:
+    """The metadata of a model's file.
+
+    Args:
+        model: with ``cfg`` and ``dataset_meta``, see `weights.load.load_model`.
+        size: (height, width) of the input.
+        batch, preprocess, end_to_end: see `Description`.
+
+    Raises:
+        InputError: see `pipeline_resize`.
+    """
+    config = model.cfg.model
+    prepare = config.get("data_preprocessor") or {}
+    head = getattr(model, "bbox_head", None)
+    resized, keep_ratio = pipeline_resize(model.cfg)
+    return Description(
+        task="detection" if head else "segmentation",
+        config=Path(model.cfg.filename or "").name,
+        model=json.loads(json.dumps(config.to_dict(), default=str)),
+        suppression=dict(head.test_cfg) if head else None,
+        classes=list(model.dataset_meta["classes"]),
+        palette=model.dataset_meta.get("palette"),
+        mean=list(map(float, prepare.get("mean") or (0, 0, 0))),
+        std=list(map(float, prepare.get("std") or (1, 1, 1))),
+        bgr_to_rgb=bool(prepare.get("bgr_to_rgb") or prepare.get("rgb_to_bgr")),
+        batch=batch,
+        height=size[0] if size else None,
+        width=size[1] if size else None,
+        resized=resized,
+        preprocess=preprocess,
+        end_to_end=end_to_end,
+        outputs=_outputs(head, end_to_end),
+        keep_ratio=keep_ratio,
+    )
+
+
+def _outputs(head: nn.Module | None, end_to_end: bool) -> list[str]:
+    """Names of the outputs of a `graph.Graph`; ``head`` is a detector's."""
+    if head is None:
+        return ["labels"] if end_to_end else ["logits"]
+    if end_to_end:
+        return list(CANDIDATES)
+    levels = range(head.prior_generator.num_levels)
+    return [f"{kind}_{level}" for kind in ("scores", "deltas") for level in levels]
+
+
+def pipeline_resize(config: Config) -> tuple[tuple[int, int] | None, bool]:
+    """(height, width) of the test pipeline's Resize, if any, and whether it keeps the ratio.
+
+    Raises:
+        InputError: the test pipeline resizes images in a way that is not supported.
+    """
+    dataset = (config.get("test_dataloader") or {}).get("dataset")
+    while dataset and "pipeline" not in dataset:  # RepeatDataset, ConcatDataset
+        dataset = dataset.get("dataset") or next(iter(dataset.get("datasets", ())), None)
+    steps = [step for step in (dataset or {}).get("pipeline", ()) if "Resize" in step["type"]]
+    if not steps:
+        return None, False
+    step, keep_ratio = steps[0], bool(steps[0].get("keep_ratio"))
+    if len(steps) > 1 or step["type"].rpartition(".")[2] != "Resize" or not step.get("scale"):
+        types = ", ".join(step["type"] for step in steps)
+        raise InputError(f"the test pipeline resizes by {types}: must be one Resize with a scale")
+    prepare = config.model.get("data_preprocessor") or {}
+    if keep_ratio and (prepare.get("pad_size_divisor") or 1) > 1:
+        raise InputError("keep_ratio=True with pad_size_divisor: exported files are not padded")
+    scale = step["scale"]  # (width, height), or one number for both
+    width, height = (scale, scale) if isinstance(scale, int) else scale
+    return (height, width), keep_ratio

@@ -1,0 +1,151 @@
+"""From a model to a file that other runtimes run, verified."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor, nn
+
+from mixnet_dense.errors import InputError
+from mixnet_dense.export import suppression
+from mixnet_dense.export.description import Description, describe
+from mixnet_dense.export.formats import FORMATS, need, need_option
+from mixnet_dense.export.graph import Graph, network_input
+from mixnet_dense.export.sessions import Session
+from mixnet_dense.export.verification import differences, suppression_difference
+from mixnet_dense.export.writers import onnx_model
+from mixnet_dense.files import check_writable
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to export.
+
+    Raises:
+        InputError: a format that does not exist, cannot do this, or whose packages are not
+            installed.
+    """
+
+    format: str  # a name in `formats.FORMATS`
+    out: str  # the file, with the suffix of its format
+    size: tuple[int, int] | None = None  # (height, width); None as the test pipeline resizes
+    batch: int = 1
+    dynamic: bool = False  # any batch and size; `size` is then that to trace with
+    preprocess: bool = False  # see `description.Description`
+    end_to_end: bool = False
+    tolerance: float = 1e-3  # largest difference, as a share of an output's largest value
+
+    def __post_init__(self):
+        if self.format not in FORMATS:
+            raise InputError(f"--format {self.format}: must be one of {', '.join(FORMATS)}")
+        kind = FORMATS[self.format]
+        if not self.out.endswith(kind.suffix):
+            raise InputError(f"--out {self.out}: must end in {kind.suffix} for {self.format}")
+        if self.batch < 1:
+            raise InputError(f"--batch {self.batch}: must be 1 or more")
+        need(f"--format {self.format}", *kind.packages, kind.runtime)
+        if self.dynamic:
+            need_option(self.format, "dynamic", "--dynamic")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What came of it."""
+
+    about: Description  # the file's metadata; of a detector without suppression
+    differences: dict[str, float]  # the largest of each output from PyTorch's
+    sample: Tensor  # an input (N, 3, H, W)
+    proto: object | None  # the ONNX model that the file was made of, without suppression
+
+
+def export(model: nn.Module, images: Sequence[np.ndarray], request: Request) -> Exported:
+    """Write a file, run it beside PyTorch, and keep it only if both agree.
+
+    Args:
+        model: a detector or segmenter with ``cfg`` and ``dataset_meta``, see
+            `weights.load.load_model`.
+        images: (H, W, 3) uint8, BGR, to verify with, at least one.
+        request: what is wanted.
+
+    Raises:
+        InputError: what the model cannot be exported to, a place that cannot be written, or a
+            difference above the tolerance; no file is left behind then.
+    """
+    about, size = _describe(model, request)
+    sizes = [size, (size[0] + 32, size[1] - 32)] if request.dynamic else [size]
+    inputs = [network_input(images[:n], each, about) for each in sizes for n in (1, len(images))]
+    graph = Graph(model, about).cpu().eval()
+    sample = inputs[0].expand(about.batch or 2, -1, -1, -1)
+    with written_whole(request) as path:
+        print(f"writing {request.format}")
+        proto = write(graph, request.format, sample, path)
+        if about.suppresses:
+            raw = str(Path(path).with_name(f"raw{FORMATS[request.format].suffix}"))
+            FORMATS[request.format].save(proto, about, raw)
+            found = differences(Session(raw), graph, inputs)
+            found["detections"] = suppression_difference(Session(raw), Session(path), inputs)
+        else:
+            found = differences(Session(path), graph, inputs)
+        worst = max(found, key=found.get)
+        if not found[worst] <= request.tolerance:
+            raise InputError(
+                f"{request.out}: not written: '{worst}' differs from PyTorch's by "
+                f"{found[worst]:.2g} of its largest value, allowed are {request.tolerance:g}"
+            )
+    return Exported(about, found, sample, proto)
+
+
+def _describe(model: nn.Module, request: Request) -> tuple[Description, tuple[int, int]]:
+    """The file's metadata, and (height, width) to trace it with."""
+    about = describe(model, preprocess=request.preprocess, end_to_end=request.end_to_end)
+    if request.end_to_end:
+        option = "detections" if about.suppresses else "labels"
+        need_option(request.format, option, "--end-to-end")
+    if about.suppresses and about.suppression["nms"].get("type") != "nms":
+        raise InputError("--end-to-end: only nms of type 'nms' can be in the file")
+    size = request.size or (None if about.keep_ratio else about.resized)
+    if size is None:
+        reason = " (keep_ratio=True)" if about.keep_ratio else ""
+        raise InputError(
+            f"--size: is needed, the config's test pipeline has no one size of images{reason}"
+        )
+    if not request.dynamic:
+        about = replace(about, batch=request.batch, height=size[0], width=size[1])
+    return about, size
+
+
+@contextmanager
+def written_whole(request: Request) -> Iterator[str]:
+    """A file to write beside ``request.out``, which takes its place if nothing is raised."""
+    check_writable(request.out)
+    kind, out = FORMATS[request.format], request.out
+    with tempfile.TemporaryDirectory(dir=Path(out).parent, prefix=".export-") as folder:
+        path = str(Path(folder, f"model{kind.suffix}"))
+        yield path
+        for source, target in zip(kind.files(path), kind.files(out), strict=True):
+            os.replace(source, target)
+
+
+def write(graph: Graph, form: str, sample: Tensor, path: str):
+    """Write a graph, unverified, in a format of `formats.FORMATS`; it is traced with a sample.
+
+    Returns:
+        The ONNX model that the file was made of, without suppression, if any.
+    """
+    if FORMATS[form].trace:
+        return FORMATS[form].trace(graph, sample, path)
+    proto = onnx_model(graph, sample)
+    save(proto, graph.about, form, path)
+    return proto
+
+
+def save(proto, about: Description, form: str, path: str) -> None:
+    """Write an ONNX model, of a detector end to end with suppression."""
+    if about.suppresses:
+        proto = suppression.append(proto, about)
+        about = replace(about, outputs=suppression.OUTPUTS)
+    FORMATS[form].save(proto, about, path)
