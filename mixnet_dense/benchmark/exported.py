@@ -1,8 +1,9 @@
-"""Exported files among what is timed; the only user of `mixnet_dense.export` here."""
+"""Exported files among what is timed; the only user of `mixnet_dense.export`'s files here."""
 
 import copy
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -36,15 +37,12 @@ def check(formats: Sequence[str], models: Sequence[str]) -> None:
 
 def networks(name: str, formats: Sequence[str], images: Tensor, threads: int) -> Runners:
     """A config's raw graph in each format, on images (N, 3, H, W), with untrained weights."""
-    if not formats:
-        return
-    model = build(name).eval()
-    head = model.bbox_head if hasattr(model, "bbox_head") else model.decode_head
-    model.dataset_meta = dict(classes=[str(index) for index in range(head.num_classes)])
-    found = images.numpy()
+    if formats:
+        model = build(name).eval()
+        head = getattr(model, "bbox_head", None) or model.decode_head
+        model.dataset_meta = dict(classes=[str(index) for index in range(head.num_classes)])
     for kind in formats:
-        session = _session(model, kind, images, threads, whole=False)
-        yield kind, lambda session=session: session(found)
+        yield kind, partial(_session(model, kind, images, threads), images.numpy())
 
 
 def predictors(
@@ -66,24 +64,26 @@ def predictors(
     Raises:
         InputError: missing files, or an exported file for another size.
     """
-    config, (batch, _, *size) = load_config(name), images.shape
-    pictures = read_images(image_files(config, "test", 1)) * batch
+    config, size = load_config(name), tuple(images.shape[-2:])
+    pictures = read_images(image_files(config, "test", 1)) * len(images)
     model = load_model(config, checkpoint).cpu()
     eagers = {REFERENCE: reference(copy.deepcopy(model)), "model": model, "fused": fuse(model)}
-    found = {key: of_model(network, tuple(size)) for key, network in eagers.items()}
+    for variant, network in eagers.items():
+        yield variant, partial(of_model(network, size), pictures)
     for kind in formats:
-        found[kind] = of_session(_session(model, kind, images, threads, whole=True))
+        session = _session(model, kind, images, threads, whole=True)
+        yield kind, partial(of_session(session), pictures)
     for file in files:
-        found[file] = load(file, threads=threads)
-        about = found[file].about
-        if ([about.height, about.width] if about.height else list(about.resized or ())) != size:
+        predictor = load(file, threads=threads)
+        if predictor.about.input_size(pictures[0].shape[:2]) != size:
             raise InputError(f"--files {file}: is for another size than {size[0]} x {size[1]}")
-    for key, predictor in found.items():
-        yield key, lambda predictor=predictor: predictor(pictures)
+        yield file, partial(predictor, pictures)
 
 
-def _session(model: nn.Module, kind: str, images: Tensor, threads: int, whole: bool) -> Session:
-    """A model's file for images like these, ready to run; whole: see `predictors`."""
+def _session(
+    model: nn.Module, kind: str, images: Tensor, threads: int, whole: bool = False
+) -> Session:
+    """A model's file for images like these, ready to run; ``whole``: see `predictors`."""
     task = "detections" if hasattr(model, "bbox_head") else "labels"
     about = describe(
         model,
