@@ -13,6 +13,7 @@ from mmengine.config import Config
 from running import ROOT
 
 from mixnet_dense import checkpoints
+from mixnet_dense.engine.config import open_model
 from mixnet_dense.engine.evaluate import evaluate
 from mixnet_dense.engine.train import train
 from mixnet_dense.sample.build import SampleRequest, build_sample
@@ -87,7 +88,7 @@ def test_trained_weights_beat_random_ones(weights, sample, tmp_path, name, metri
         folder = str(tmp_path / kind)
         train(with_backbone(name, sample, metric, init_cfg), folder)
         config = with_backbone(name, sample, metric, None)
-        metrics = evaluate(config, folder, folder=folder)
+        metrics = evaluate(config, open_model(config, folder), folder=folder)
         scores[kind] = next(value for key, value in metrics.items() if key.endswith(metric))
     print(f"{name} {metric}: {scores}")
     assert scores["trained"] > 1.1 * scores["random"]

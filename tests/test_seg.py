@@ -232,13 +232,13 @@ init_default_scope(config.default_scope)
 MODELS.build(config.model)
 METRICS.build(config.val_evaluator | dict({metric}))
 assert DATASETS.get(config.val_dataloader.dataset.type)
-import mixnet_dense.evaluation.{drawer}, mixnet_dense.engine.train, mixnet_dense.engine.evaluate
+import mixnet_dense.engine.train, mixnet_dense.engine.predict, mixnet_dense.engine.variants
 """
     configs = Path(__file__).parents[1] / "configs"
-    for other, config, metric, drawer in (
-        ("mmdet", "lraspp_mobilenetv3_small.py", "", "masks"),
-        ("mmseg", "ssdlite_mixnet.py", "ann_file=None", "boxes"),
+    for other, config, metric in (
+        ("mmdet", "lraspp_mobilenetv3_small.py", ""),
+        ("mmseg", "ssdlite_mixnet.py", "ann_file=None"),
     ):
-        text = code.format(other=other, config=configs / config, metric=metric, drawer=drawer)
+        text = code.format(other=other, config=configs / config, metric=metric)
         done = shell("-c", text, cwd=tmp_path)
         assert done.returncode == 0, done.stderr

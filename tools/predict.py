@@ -20,12 +20,13 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    from mixnet_dense.engine.config import load_config
+    from mixnet_dense.engine.config import load_config, open_model
     from mixnet_dense.engine.predict import predict
     from mixnet_dense.images import find_images
 
     config = load_config(args.config, args.cfg_options)
-    predict(config, args.checkpoint, find_images(args.images), args.out, args.score)
+    images = find_images(args.images)
+    predict(config, open_model(config, args.checkpoint), images, args.out, args.score)
     print(f"\npredictions.json and pictures are in {args.out}")
 
 

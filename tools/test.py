@@ -13,6 +13,10 @@ def parse_args(argv=None) -> argparse.Namespace:
     add_runner_arguments(parser)
     parser.add_argument("--out", metavar="FILE", help='write {"metrics": {…}} as JSON')
     parser.add_argument("--report", metavar="DIR", help="write metrics, predictions and pictures")
+    detection = parser.add_argument_group("detection")
+    detection.add_argument(
+        "--format-only", metavar="PREFIX", help="no metrics: PREFIX.bbox.json for COCO's server"
+    )
     segmentation = parser.add_argument_group("segmentation")
     segmentation.add_argument(
         "--tta", action="store_true", help="average over scales and mirrored images"
@@ -24,37 +28,36 @@ def parse_args(argv=None) -> argparse.Namespace:
         "--submission", metavar="DIR", help="no metrics: label ids for Cityscapes' test server"
     )
     args = parse(parser, argv)
-    if args.submission and (args.out or args.report):
-        raise InputError("--submission has no metrics: leave out --out and --report")
+    for flag in ("format_only", "submission"):
+        if getattr(args, flag) and (args.out or args.report):
+            flag = flag.replace("_", "-")
+            raise InputError(f"--{flag} has no metrics: leave out --out and --report")
     return args
 
 
 def main(args: argparse.Namespace) -> None:
     from mixnet_dense.engine import variants
-    from mixnet_dense.engine.config import load_config
+    from mixnet_dense.engine.config import load_config, open_model
     from mixnet_dense.engine.evaluate import evaluate
+    from mixnet_dense.engine.runner import launch
 
     config = load_config(args.config, args.cfg_options)
+    launch(config, args.launcher)
     if args.slide:
         config = variants.with_windows(config)
+    model = open_model(config, args.checkpoint)
     if args.tta:
-        config = variants.with_augmentation(config)
-    if args.submission:
-        zipped = variants.submit(
-            config, args.checkpoint, args.submission, args.work_dir, args.launcher
-        )
+        config, model = variants.with_augmentation(config, model)
+    if args.format_only:
+        written = variants.write_detections(config, model, args.format_only, args.work_dir)
+        print(f"\n{written} is written")
+    elif args.submission:
+        zipped = variants.submit(config, model, args.submission, args.work_dir)
         print(f"\n{zipped} is ready to be uploaded")
-        return
-    evaluate(
-        config,
-        args.checkpoint,
-        folder=args.work_dir,
-        launcher=args.launcher,
-        out=args.out,
-        report=args.report,
-    )
-    if args.report:
-        print(f"\nmetrics.json, predictions.json and pictures are in {args.report}")
+    else:
+        evaluate(config, model, folder=args.work_dir, out=args.out, report=args.report)
+        if args.report:
+            print(f"\nmetrics.json, predictions.json and pictures are in {args.report}")
 
 
 if __name__ == "__main__":

@@ -18,17 +18,24 @@ def parse_args(argv=None) -> argparse.Namespace:
     )
     parser.add_argument("--amp", action="store_true", help="mixed precision")
     parser.add_argument("--compile", action="store_true", help="torch.compile the backbone")
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate with the images of a step (auto_scale_lr.base_batch_size)",
+    )
     return parse(parser, argv)
 
 
 def main(args: argparse.Namespace) -> None:
     from mixnet_dense.engine.config import load_config
+    from mixnet_dense.engine.runner import launch
     from mixnet_dense.engine.train import train
 
     config = load_config(args.config, args.cfg_options)
+    launch(config, args.launcher)
     train(
         config, args.work_dir, resume=args.resume, amp=args.amp, compiled=args.compile,
-        launcher=args.launcher,
+        scale_lr=args.auto_scale_lr,
     )  # fmt: skip
 
 

@@ -1,18 +1,19 @@
-"""From a config file and the command line to a runner, with bad input told in one line."""
+"""From a config file and the command line to data and models, bad input told in one line."""
 
 import ast
-import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import zip_longest
 from pathlib import Path
+from traceback import walk_tb
 
 from mmengine.config import Config, ConfigDict
-from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
 from mixnet_dense.errors import InputError, first_line
+from mixnet_dense.export.hosted import exported_model, is_exported
+from mixnet_dense.weights.load import load_model
 
 _SPLITS = ("train", "val", "test")
 # By dataset type: what to do where its files are not there.
@@ -23,6 +24,10 @@ _GET = {
     "CocoDataset": "put COCO 2017 (cocodataset.org) or your own data there as annotations/, "
     "train2017/ and val2017/, or run the embedded sample with: make demo",
 }
+_HOSTS = {"mmengine", "mmcv", "mmdet", "mmseg", "torch", "numpy", "pycocotools"}
+
+
+# ------------------------------------------------------------------ config file
 
 
 def load_config(path: str, options: Sequence[str] = ()) -> Config:
@@ -38,21 +43,18 @@ def load_config(path: str, options: Sequence[str] = ()) -> Config:
     """
     if not Path(path).is_file():
         raise InputError(f"config '{path}': no such file")
-    try:
+    with slips_named(f"config '{path}'"):
         config = Config.fromfile(path)
-    except (SyntaxError, NameError, KeyError, ValueError, OSError, ImportError) as error:
-        raise InputError(f"config '{path}': {first_line(error)}") from error
     changes = dict(_parse_option(option) for option in options)
     for key in changes:
         _check_key(config, key)
-    try:
+    with slips_named("--cfg-options"):
         config.merge_from_dict(changes)
-    except (TypeError, KeyError, AssertionError) as error:
-        raise InputError(f"--cfg-options: {first_line(error)}") from error
     return config
 
 
 def _parse_option(option: str) -> tuple[str, object]:
+    """Unlike mmengine's DictAction it keeps spaces and reads dictionaries."""
     key, equals, text = option.partition("=")
     if not equals or not key:
         raise InputError(f"--cfg-options '{option}': must be key=value")
@@ -75,6 +77,53 @@ def _check_key(config: Config, key: str) -> None:
         node = node[int(name)] if index else node[name]
 
 
+# ------------------------------------------------------------------- bad input
+
+
+@contextmanager
+def slips_named(what: str):
+    """An error that a config's names and values caused ends the block as one line.
+
+    Within the block hosts build what a config names. The config is at fault if no code of
+    the user's own was running, only the hosts' and this package's: then nothing but the
+    config's names and values can have caused the error. An error of one of the hosts
+    counts whatever its kind, since each has its own way to reject a value; one of this
+    package counts if it is a ValueError or a TypeError, which is how this package does.
+    Every other error, above all one in a user's own dataset or transform, passes unchanged.
+
+    Raises:
+        InputError: ``what``, the error's type and the first line of its message.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (LookupError, NameError, SyntaxError, TypeError, ValueError, AttributeError,
+            AssertionError, OSError, ImportError) as error:  # fmt: skip
+        if not _config_at_fault(error):
+            raise
+        raise InputError(f"{what}: {type(error).__name__}: {first_line(error)}") from error
+
+
+def _config_at_fault(error: BaseException) -> bool:
+    """See `slips_named`."""
+    if _packages(error)[-1] == "mixnet_dense" and not isinstance(error, (TypeError, ValueError)):
+        return False
+    known = _HOSTS | {"mixnet_dense"} | sys.stdlib_module_names
+    while error is not None and known.issuperset(_packages(error)):
+        error = error.__context__  # what it was raised in place of
+    return error is None
+
+
+def _packages(error: BaseException) -> list[str]:
+    """Whose code was running, outermost first; the code of a config file has no name."""
+    names = [frame.f_globals.get("__name__") for frame, _ in walk_tb(error.__traceback__)]
+    return [name.partition(".")[0] for name in names if name]
+
+
+# -------------------------------------------------------------------- datasets
+
+
 def datasets(config: Config, splits: Sequence[str] = _SPLITS) -> Iterator[ConfigDict]:
     """The dataset configs of a config's loaders, wrappers such as RepeatDataset opened."""
     for split in splits:
@@ -87,13 +136,13 @@ def datasets(config: Config, splits: Sequence[str] = _SPLITS) -> Iterator[Config
 
 
 def check_files(config: Config, splits: Sequence[str] = _SPLITS) -> None:
-    """Say what is missing before anything is built.
+    """Say what is missing before anything is built; remote storage is left to mmengine.
 
     Raises:
         InputError: an annotation file or image folder does not exist.
     """
     for dataset in datasets(config, splits):
-        if dataset.get("backend_args"):  # remote storage; mmengine reports what is missing
+        if (dataset.get("backend_args") or {}).get("backend", "local") != "local":
             continue
         root = Path(dataset.get("data_root") or "")
         wanted = [dataset.get("ann_file"), *(dataset.get("data_prefix") or {}).values()]
@@ -104,37 +153,6 @@ def check_files(config: Config, splits: Sequence[str] = _SPLITS) -> None:
                 raise InputError(f"{path}: not there" + (f"; {hint}" if hint else ""))
 
 
-def work_dir(config: Config, given: str | None) -> str:
-    """Where logs and checkpoints go: as given, as the config says, or work_dirs/NAME."""
-    name = Path(config.filename or "unnamed").stem
-    folder = given or config.get("work_dir") or str(Path("work_dirs") / name)
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--work-dir {folder}: {error.strerror}") from error
-    return folder
-
-
-def build_runner(config: Config, loop: str) -> Runner:
-    """Build the model and the loop, ``'train'`` or ``'test'``, that is about to run.
-
-    Raises:
-        InputError: a name the registries do not know, an argument no module takes, or
-            annotations that do not fit the config.
-    """
-    try:
-        runner = Runner.from_cfg(config)
-        loops = [runner.train_loop, runner.val_loop] if loop == "train" else [runner.test_loop]
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, OSError) as error:
-        raise InputError(f"config: {type(error).__name__}: {first_line(error)}") from error
-    for built in filter(None, loops):
-        check_not_empty(built.dataloader)
-    _check_classes([built.dataloader.dataset for built in loops if built], runner)
-    return runner
-
-
 def check_not_empty(loader: DataLoader) -> None:
     """Raise InputError unless the loader has a batch: fewer images would train nothing."""
     if len(loader) == 0:
@@ -142,46 +160,47 @@ def check_not_empty(loader: DataLoader) -> None:
         raise InputError(f"{len(loader.dataset)} images are fewer than a batch of {size}")
 
 
-@contextmanager
-def unreadable_images_named():
-    """An image that cannot be decoded ends a loop with its name, not a worker's traceback.
+def image_pipeline(config: Config) -> list:
+    """The steps from an image file to a model's input, as the test set's pipeline has them.
 
     Raises:
-        InputError: mmcv failed to load an image within the block.
+        InputError: the config has no test set with a pipeline.
     """
-    try:
-        yield
-    except AssertionError as error:
-        # A worker's error carries its traceback; the message itself is at the end.
-        found = re.findall(r"failed to load image: (.+)", str(error))
-        if not found:
-            raise
-        raise InputError(f"{found[-1]}: is not a readable image") from error
+    for dataset in datasets(config, ("test",)):
+        if "pipeline" in dataset:
+            return without_annotations(dataset.pipeline)
+    raise InputError("the config has no test_dataloader.dataset.pipeline")
 
 
-def _check_classes(built: Sequence, runner: Runner) -> None:
-    """All datasets have the same classes, and the head a slot for each."""
-    lists = [tuple(dataset.metainfo.get("classes", ())) for dataset in built]
-    for classes in lists[1:]:
-        check_same_classes("the validation dataset", classes, "the training dataset", lists[0])
-    model = bare_model(runner.model)
-    head = getattr(model, "bbox_head", None) or getattr(model, "decode_head", None)
-    count = getattr(head, "num_classes", None)  # a cascade's list of heads has none
-    if count is not None and len(lists[0]) != count:
-        raise InputError(f"the dataset has {len(lists[0])} classes, the head num_classes={count}")
+def without_annotations(pipeline: Sequence) -> list:
+    """The pipeline without LoadAnnotations, also inside TestTimeAug."""
+    kept = []
+    for step in pipeline:
+        if step["type"] == "TestTimeAug":
+            groups = [without_annotations(group) for group in step["transforms"]]
+            step = dict(step, transforms=[group for group in groups if group])
+        if step["type"].rpartition(".")[2] != "LoadAnnotations":
+            kept.append(step)
+    return kept
 
 
-def bare_model(model: nn.Module) -> nn.Module:
-    """The model itself, without the wrappers of other processes or test-time augmentation."""
-    while hasattr(model, "module"):
-        model = model.module
-    return model
+# ---------------------------------------------------------------------- models
 
 
-def check_same_classes(name: str, classes: Sequence[str], of: str, expected: Sequence[str]) -> None:
-    """Raise InputError naming the first difference of two lists of class names."""
-    if tuple(classes) == tuple(expected):
-        return
-    pairs = zip_longest(classes, expected)
-    index, (found, wanted) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
-    raise InputError(f"{name} has class {index} {found!r}, {of} {wanted!r}")
+def open_model(config: Config, path: str) -> nn.Module:
+    """The config's detector or segmenter with trained weights.
+
+    Args:
+        path: a checkpoint of that config's model, a work dir for the newest complete one in
+            it, or an exported file. The file's content decides which.
+
+    Returns:
+        It is in eval mode and has ``dataset_meta`` with the class names. It lies on the GPU
+        where there is one; with an exported file it stays on the CPU.
+
+    Raises:
+        InputError: see `weights.load.load_model` and `export.hosted.exported_model`; or the
+            config's model cannot be built.
+    """
+    with slips_named("config"):
+        return (exported_model if is_exported(path) else load_model)(config, path)

@@ -1,38 +1,37 @@
 """Predictions of images: pictures, and one file of what was found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
+import torch
 from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 from torch import nn
 
+from mixnet_dense.engine.config import image_pipeline, slips_named
+from mixnet_dense.engine.results import Results, annotated_ids
 from mixnet_dense.errors import InputError
-from mixnet_dense.export.hosted import exported_model, is_exported
 from mixnet_dense.files import check_writable, write_json
 from mixnet_dense.images import picture_names, read_image
-from mixnet_dense.weights.load import load_model
 
 
 def predict(
-    config: Config,
-    checkpoint: str,
-    images: Sequence[Path],
-    out: str,
-    score: float = 0.3,
-    annotated: Mapping[Path, np.ndarray] | None = None,
+    config: Config, model: nn.Module, images: Sequence[Path], out: str, score: float = 0.3
 ) -> list[dict]:
     """Detect or segment, draw and write.
 
     Args:
-        config, checkpoint: see `load_model`.
+        config: its test set's pipeline prepares the images; it is not changed.
+        model: with trained weights, see `config.open_model`.
         images: files.
         out: folder for one picture per image, under its own name, and for
-            ``predictions.json``: of a detector see `boxes.Boxes`, of a segmenter see
-            `masks.Masks`, which also writes ``masks/``.
+            ``predictions.json``, see `results.Results`. Ids are those of the test set's
+            annotation file where that is there; an image that is not in it has the number
+            in its name as ``image_id`` if its name is one, else the name.
         score: boxes below it are not drawn; the file has all.
-        annotated: label maps (H, W) to draw beside what a segmenter finds.
 
     Returns:
         The rows of ``predictions.json``.
@@ -40,33 +39,43 @@ def predict(
     Raises:
         InputError: after all readable images are done, naming those that are not.
     """
-    results = str(Path(out) / "predictions.json")
-    check_writable(results)
+    target = str(Path(out) / "predictions.json")
+    check_writable(target)
     pictures = picture_names(images, Path(out))
-    model = (exported_model if is_exported(checkpoint) else load_model)(config, checkpoint)
-    find = _finder(model, score, annotated or {})
+    image_ids, known = annotated_ids(config)
+    categories = known and [known.get(name) for name in model.dataset_meta["classes"]]
+    describe = Results(model.dataset_meta, categories, score)
+    prepare = _preparation(config)
     rows, broken = [], []
-    try:
-        for path in track_iter_progress(list(images)):
-            image = read_image(path)
-            if image is None:
-                broken.append(str(path))
-            else:
-                rows += find(path, image, pictures[path])
-        write_json(results, rows)
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error
+    for path in track_iter_progress(list(images)):
+        if read_image(path) is None:
+            broken.append(str(path))
+            continue
+        name = int(path.stem) if path.stem.isdigit() else path.stem
+        image = prepare(dict(img_path=str(path), img_id=image_ids.get(path.resolve(), name)))
+        with torch.no_grad():
+            (sample,) = model.test_step({key: [value] for key, value in image.items()})
+        with _full_disk_named(out):
+            rows += describe(sample, path, pictures[path])
+    with _full_disk_named(out):
+        write_json(target, rows)
     if broken:
         raise InputError(f"{len(broken)} of {len(images)} not readable: {', '.join(broken[:5])}")
     return rows
 
 
-def _finder(model: nn.Module, score: float, annotated: Mapping[Path, np.ndarray]):
-    """What finds, draws and describes: of a segmenter `Masks`, of a detector `Boxes`."""
-    if hasattr(model, "decode_head"):
-        from mixnet_dense.engine.draw_masks import Masks
+def _preparation(config: Config) -> Compose:
+    """The test set's pipeline, for files of this machine wherever the test set lies."""
+    steps = image_pipeline(config)
+    local = [dict(step, backend_args=None) if "backend_args" in step else step for step in steps]
+    init_default_scope(config.get("default_scope", "mmdet"))
+    with slips_named("config"):
+        return Compose(local)
 
-        return Masks(model, annotated)
-    from mixnet_dense.engine.draw_boxes import Boxes
 
-    return Boxes(model, score)
+@contextmanager
+def _full_disk_named(out: str):
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error

@@ -1,19 +1,17 @@
 """Training a config, with mmengine's runner."""
 
+import copy
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from mixnet_dense.engine.compiling import check_compiler, compile_backbone
-from mixnet_dense.engine.config import (
-    build_runner,
-    check_files,
-    unreadable_images_named,
-    work_dir,
-)
+from mixnet_dense.engine.config import check_files
 from mixnet_dense.engine.live import LiveProgressHook
 from mixnet_dense.engine.memory import keep_freed_memory
+from mixnet_dense.engine.runner import train_runner, unreadable_images_named, work_dir
 from mixnet_dense.errors import InputError
 from mixnet_dense.weights.assume import warn_pretrained
 from mixnet_dense.weights.load import latest_checkpoint
@@ -26,47 +24,88 @@ def train(
     resume: str | None = None,
     amp: bool = False,
     compiled: bool = False,
-    launcher: str = "none",
+    scale_lr: bool = False,
 ) -> None:
-    """Train and evaluate as the config says.
+    """Train and evaluate as the config says, on the processes that `runner.launch` joined.
 
     Args:
-        config: see `setup.load_config`.
+        config: see `config.load_config`; it is not changed.
         folder: for logs and checkpoints; ``work_dirs/NAME`` by default.
         resume: a checkpoint, or ``'auto'`` for the newest complete one of ``folder``.
         amp: mixed precision (fp16 with loss scaling on a GPU, bf16 on a CPU).
         compiled: see `compiling.compile_backbone`.
-        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+        scale_lr: multiply the learning rate by the images of a step over those that the
+            config's ``auto_scale_lr.base_batch_size`` names.
 
     Raises:
-        InputError: see `setup.check_files`, `setup.build_runner` and
-            `compiling.check_compiler`.
+        InputError: see `config.check_files`, `runner.train_runner` and
+            `compiling.check_compiler`; no such checkpoint; or ``scale_lr`` without a
+            ``base_batch_size``.
     """
-    keep_freed_memory()
+    refused = keep_freed_memory()
     if compiled:
         check_compiler()
     check_files(config, ("train", "val"))
+    config = copy.deepcopy(config)
     config.work_dir = work_dir(config, folder)
-    config.launcher = launcher
     if amp:
         _use_amp(config)
     if resume:
-        found = latest_checkpoint(config.work_dir) if resume == "auto" else resume
-        if found and not Path(found).is_file():
-            raise InputError(f"--resume {found}: no such file")
-        if found:  # else from the start, and from what the config loads
-            config.resume, config.load_from = True, found
-    runner = build_runner(config, "train")
+        _resume(config, resume)
+    if scale_lr:
+        if "base_batch_size" not in (config.get("auto_scale_lr") or {}):
+            raise InputError("--auto-scale-lr: the config has no auto_scale_lr.base_batch_size")
+        config.auto_scale_lr.enable = True
+    runner = train_runner(config)
+    if refused:
+        runner.logger.info(f"freed memory goes back to the system: {', '.join(refused)} refused")
+    runner.logger.info(learning_rate(config, runner.world_size))
     if compiled:
         compile_backbone(runner.model)
     if not config.get("resume"):
         warn_pretrained(config, runner.logger)
+    _run(runner)
+
+
+def _use_amp(config: Config) -> None:
+    if get_device() == "cpu":
+        config.optim_wrapper.type = "mixnet_dense.CpuAmpOptimWrapper"
+    else:
+        config.optim_wrapper.type = "AmpOptimWrapper"
+        config.optim_wrapper.setdefault("loss_scale", "dynamic")
+
+
+def _resume(config: Config, checkpoint: str) -> None:
+    found = latest_checkpoint(config.work_dir) if checkpoint == "auto" else checkpoint
+    if found and not Path(found).is_file():
+        raise InputError(f"--resume {found}: no such file")
+    if found:  # else from the start, and from what the config loads
+        config.resume, config.load_from = True, found
+
+
+def learning_rate(config: Config, processes: int) -> str:
+    """The learning rate that training begins from (a warm-up starts below it), and why."""
+    batch = config.train_dataloader.batch_size * processes
+    images = f"{batch} images a step ({config.train_dataloader.batch_size} x {processes} processes)"
+    rate = config.optim_wrapper.get("optimizer", {}).get("lr")
+    scaling = config.get("auto_scale_lr") or {}
+    base = scaling.get("base_batch_size")
+    if rate is None or not base:
+        return f"learning rate {rate}, as in the config, for {images}"
+    scaled = f"{rate * batch / base:.6g}"
+    if scaling.get("enable"):
+        return f"learning rate {scaled} for {images}: the config's {rate} is for {base}"
+    advice = "" if batch == base else f"; --auto-scale-lr would make it {scaled}"
+    return f"learning rate {rate} for {images}, as in the config, which means {base}{advice}"
+
+
+def _run(runner: Runner) -> None:
     try:
         with unreadable_images_named():
             runner.train()
     except KeyboardInterrupt:
         _close_progress(runner)
-        newest = latest_checkpoint(config.work_dir) or "nothing saved yet"
+        newest = latest_checkpoint(runner.work_dir) or "nothing saved yet"
         runner.logger.warning(f"interrupted; --resume goes on from {newest}")
         raise
     finally:
@@ -78,13 +117,3 @@ def _close_progress(runner: Runner) -> None:
     for hook in runner.hooks:
         if isinstance(hook, LiveProgressHook):
             hook.close(runner)
-
-
-def _use_amp(config: Config) -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        config.optim_wrapper.type = "AmpOptimWrapper"
-        config.optim_wrapper.setdefault("loss_scale", "dynamic")
-    else:
-        config.optim_wrapper.type = "mixnet_dense.CpuAmpOptimWrapper"

@@ -1,4 +1,4 @@
-"""Other ways to test a segmentation config: augmented, in windows, for the test server."""
+"""Other ways to test a config: augmented, in windows, or for a test server, without metrics."""
 
 import copy
 import shutil
@@ -6,21 +6,23 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.registry import init_default_scope
+from torch import nn
 
-from mixnet_dense.engine.config import unreadable_images_named
-from mixnet_dense.engine.evaluate import test_runner
+from mixnet_dense.engine.config import datasets, without_annotations
+from mixnet_dense.engine.runner import test_runner
 from mixnet_dense.errors import InputError
 from mixnet_dense.files import check_writable
-from mixnet_dense.seg.prepare import train_ids
+from mixnet_dense.registry import MODELS
 
 
-def with_augmentation(config: Config) -> Config:
-    """The config tested at several scales and mirrored, as its ``tta_pipeline`` says."""
-    model, pipeline = (_wanted(config, name, "--tta") for name in ("tta_model", "tta_pipeline"))
+def with_augmentation(config: Config, model: nn.Module) -> tuple[Config, nn.Module]:
+    """Config and model tested at several scales and mirrored, as ``tta_pipeline`` says."""
+    wrapper, pipeline = (_wanted(config, name, "--tta") for name in ("tta_model", "tta_pipeline"))
     config = copy.deepcopy(config)
     config.test_dataloader.dataset.pipeline = pipeline
-    config.model = dict(model, module=config.model)
-    return config
+    init_default_scope(config.get("default_scope", "mmseg"))
+    return config, MODELS.build(dict(wrapper, module=model))
 
 
 def with_windows(config: Config) -> Config:
@@ -31,78 +33,98 @@ def with_windows(config: Config) -> Config:
     return config
 
 
-def submit(
-    config: Config, checkpoint: str, out: str, folder: str | None = None, launcher: str = "none"
-) -> Path:
+def _wanted(config: Config, name: str, flag: str):
+    if name not in config:
+        raise InputError(f"{flag}: the config has no {name}, configs/_base_/cityscapes.py has")
+    return config[name]
+
+
+def _unannotated(config: Config) -> Config:
+    """A copy whose test pipeline wants no annotations."""
+    config = copy.deepcopy(config)
+    for dataset in datasets(config, ("test",)):
+        dataset.pipeline = without_annotations(dataset.pipeline)
+    return config
+
+
+# ----------------------------------------------------------- COCO's test server
+
+
+def write_detections(
+    config: Config, model: nn.Module, prefix: str, folder: str | None = None
+) -> str:
+    """Detect in a test set that needs no annotations, and write the results COCO's server takes.
+
+    Args:
+        config, model, folder: as for `evaluate.evaluate`.
+        prefix: the file is ``PREFIX.bbox.json``.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: as `evaluate.evaluate`; or the config's metric is not COCO's.
+    """
+    out = f"{prefix}.bbox.json"
+    check_writable(out)
+    config = _unannotated(config)
+    metric = config.get("test_evaluator")
+    if not isinstance(metric, dict) or metric.type.rpartition(".")[2] != "CocoMetric":
+        raise InputError("--format-only: the config's test_evaluator is not a CocoMetric")
+    metric.update(format_only=True, outfile_prefix=prefix)
+    test_runner(config, model, folder).test()
+    return out
+
+
+# ----------------------------------------------------- Cityscapes' test server
+
+
+def submit(config: Config, model: nn.Module, out: str, folder: str | None = None) -> Path:
     """Label the images without annotations in the format of Cityscapes' test server.
 
     Args:
         config: a Cityscapes config; ``submission_data_prefix`` says where the images are.
-        checkpoint: weights of that config's model.
+        model, folder: as for `evaluate.evaluate`.
         out: folder for ``*.png`` of label ids; ``OUT.zip`` is what the server takes.
-        folder, launcher: as for `run.evaluate`.
 
     Returns:
         The zip file. Nothing is there unless all images are done.
 
     Raises:
-        InputError: as `run.evaluate`; ``out`` is there already; or the classes are not
+        InputError: as `evaluate.evaluate`; ``out`` is there already; or the classes are not
             Cityscapes' 19.
     """
-    target = Path(out)
+    from mixnet_dense.seg.prepare import train_ids  # needs mmseg, detectors do without
+
+    target, zipped = Path(out), Path(f"{out}.zip")
     partial = target.with_name(f".{target.name}.partial")
-    for done in (target, _zip_of(target)):
+    for done in (target, zipped):
         if done.exists():
             raise InputError(f"--submission: {done} is there already; give another folder")
-    check_writable(str(target))
+    check_writable(out)
     train_ids()  # raises where cityscapesscripts is not installed
+    images = _wanted(config, "submission_data_prefix", "--submission")
+    config = _unannotated(config)
+    config.test_dataloader.dataset.data_prefix = images
+    config.test_evaluator = dict(
+        type="mmseg.CityscapesMetric", format_only=True, keep_results=True, output_dir=str(partial)
+    )
     _remove(partial)
     try:
-        runner = test_runner(_for_server(config, partial), checkpoint, folder, launcher)
+        runner = test_runner(config, model, folder)
         _check_classes(runner.test_loop.dataloader.dataset)
-        with unreadable_images_named():
-            runner.test()
+        runner.test()
         if is_main_process():
-            shutil.make_archive(str(partial), "zip", partial)
-            _zip_of(partial).rename(_zip_of(target))
             partial.rename(target)
+            shutil.make_archive(out, "zip", target)
     finally:
         _remove(partial)
-    return _zip_of(target)
+    return zipped
 
 
-def _zip_of(folder: Path) -> Path:
-    return folder.with_name(folder.name + ".zip")
-
-
-def _remove(partial: Path) -> None:
+def _remove(folder: Path) -> None:
     if is_main_process():
-        shutil.rmtree(partial, ignore_errors=True)
-        _zip_of(partial).unlink(missing_ok=True)
-
-
-def _for_server(config: Config, out: Path) -> Config:
-    """The config over the images without labels, writing label ids to ``out``."""
-    config = copy.deepcopy(config)
-    dataset = config.test_dataloader.dataset
-    dataset.data_prefix = _wanted(config, "submission_data_prefix", "--submission")
-    dataset.pipeline = without_annotations(dataset.pipeline)
-    config.test_evaluator = dict(
-        type="mmseg.CityscapesMetric", format_only=True, keep_results=True, output_dir=str(out)
-    )
-    return config
-
-
-def without_annotations(pipeline: list) -> list:
-    """The pipeline without LoadAnnotations, also inside TestTimeAug."""
-    kept = []
-    for step in pipeline:
-        if step["type"] == "TestTimeAug":
-            groups = [without_annotations(group) for group in step["transforms"]]
-            step = dict(step, transforms=[group for group in groups if group])
-        if step["type"] != "LoadAnnotations":
-            kept.append(step)
-    return kept
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_classes(dataset) -> None:
@@ -112,9 +134,3 @@ def _check_classes(dataset) -> None:
         raise InputError(
             "--submission: the config's classes are not Cityscapes' 19, which the server takes"
         )
-
-
-def _wanted(config: Config, name: str, flag: str):
-    if name not in config:
-        raise InputError(f"{flag}: the config has no {name}, configs/_base_/cityscapes.py has")
-    return config[name]

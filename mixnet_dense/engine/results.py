@@ -1,0 +1,140 @@
+"""What a model found in images, as rows of ``predictions.json`` and as pictures."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.dist import collect_results
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
+from PIL import Image
+
+from mixnet_dense.engine.config import datasets
+from mixnet_dense.images import mask_name, read_image
+from mixnet_dense.weights.catalogue import COCO_GAPS
+
+
+class Results:
+    """Describes and draws a detector's or segmenter's data samples.
+
+    A detector gives a row per box in the form that ``COCO.loadRes`` reads: ``image_id``,
+    ``category_id``, ``bbox`` (x, y, width, height in pixels) and ``score``, and beside them
+    ``file_name`` and ``category``, the class name. A segmenter gives a row per image: the
+    share of the pixels that each class has, and with a picture the names of it and of
+    ``masks/NAME.png``, which has the class numbers as a palette image.
+
+    Args:
+        meta: ``classes``, and ``palette`` if there is one.
+        categories: an annotation file's id of each class, None for a class that it lacks; by
+            default COCO's ids for COCO's 80 classes, 1, 2, 3 … for any others.
+        score: boxes below it are not drawn.
+    """
+
+    def __init__(
+        self, meta: Mapping, categories: Sequence[int | None] | None = None, score: float = 0.3
+    ):
+        self._meta, self._score = dict(meta), score
+        self._categories = categories or coco_ids(meta["classes"])
+
+    def __call__(self, sample: BaseDataElement, path: Path, picture: Path | None) -> list[dict]:
+        """The rows of the image at ``path``, which is drawn where ``picture`` says, if it does.
+
+        The host's visualizer draws boxes, or label maps: predicted ones at the right of
+        annotated ones, if there are any.
+        """
+        if "pred_sem_seg" in sample:
+            return [self._map(sample.cpu(), path, picture)]
+        if picture:
+            from mmdet.visualization import DetLocalVisualizer
+
+            options = dict(pred_score_thr=self._score, draw_gt=False)
+            self._draw(DetLocalVisualizer(name="boxes"), sample.cpu(), path, picture, options)
+        found = sample.pred_instances
+        rows = zip(found.bboxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)
+        return [
+            dict(
+                image_id=sample.img_id,
+                file_name=str(path),
+                category_id=self._categories[label],
+                category=self._meta["classes"][label],
+                bbox=[x1, y1, x2 - x1, y2 - y1],
+                score=score,
+            )
+            for (x1, y1, x2, y2), score, label in rows
+        ]
+
+    def _map(self, sample: BaseDataElement, path: Path, picture: Path | None) -> dict:
+        classes = self._meta["classes"]
+        labels = sample.pred_sem_seg.data[0].numpy().astype(np.uint8)
+        shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
+        named = {
+            name: round(share, 5) for name, share in zip(classes, shares.tolist(), strict=True)
+        }
+        row = dict(file_name=str(path), shares={name: s for name, s in named.items() if s})
+        if not picture:
+            return row
+        from mmseg.visualization import SegLocalVisualizer
+
+        if len(self._meta.get("palette") or ()) != len(classes):  # colours drawn by lot
+            lots = np.random.default_rng(0).integers(0, 256, (len(classes), 3))
+            self._meta["palette"] = lots.tolist()
+        mask, image = mask_name(picture), Image.fromarray(labels)
+        mask.parent.mkdir(exist_ok=True)
+        image.putpalette(np.uint8(self._meta["palette"]).tobytes())
+        image.save(mask)
+        self._draw(SegLocalVisualizer(name="maps", alpha=0.55), sample, path, picture, {})
+        return row | dict(picture=picture.name, mask=f"masks/{mask.name}")
+
+    def _draw(self, visualizer, sample, path: Path, picture: Path, options: Mapping) -> None:
+        visualizer.dataset_meta = self._meta
+        image = read_image(path)[..., ::-1]
+        visualizer.add_datasample("", image, sample, out_file=str(picture), **options)
+
+
+class ResultsHook(Hook):
+    """Takes the rows of every image along in a test loop, and draws some.
+
+    Attributes:
+        rows: of all images once the loop is done, on the main process; of each image once,
+            however many processes there are.
+    """
+
+    def __init__(self, results: Results, pictures: Mapping[Path, Path]):
+        self._describe, self._pictures = results, pictures
+        self._parts: list[list[dict]] = []
+        self.rows: list[dict] = []
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        for sample in outputs:
+            path = Path(sample.img_path)
+            self._parts.append(self._describe(sample, path, self._pictures.get(path)))
+
+    def after_test_epoch(self, runner: Runner, metrics=None) -> None:
+        parts = collect_results(self._parts, len(runner.test_dataloader.dataset), "cpu")
+        self.rows = [row for rows in parts or [] for row in rows]
+
+
+def coco_ids(classes: Sequence[str]) -> list[int]:
+    """COCO's ids for COCO's 80 classes, 1, 2, 3 … for any others."""
+    if len(classes) == 80 and classes[0] == "person" and classes[-1] == "toothbrush":
+        return [number for number in range(1, 91) if number not in COCO_GAPS]
+    return list(range(1, len(classes) + 1))
+
+
+def annotated_ids(config: Config) -> tuple[dict[Path, int], dict[str, int]]:
+    """Image ids by resolved path, category ids by name, of the test set's annotation file.
+
+    Both are empty where that is not on this disk, or not COCO's.
+    """
+    for dataset in datasets(config, ("test",)):
+        root = Path(dataset.get("data_root") or "")
+        file = root / (dataset.get("ann_file") or "")
+        content = json.loads(file.read_bytes()) if file.suffix == ".json" and file.is_file() else {}
+        if "images" in content and "categories" in content:
+            folder = root / (dataset.get("data_prefix") or {}).get("img", "")
+            images = {(folder / row["file_name"]).resolve(): row["id"] for row in content["images"]}
+            return images, {row["name"]: row["id"] for row in content["categories"]}
+    return {}, {}

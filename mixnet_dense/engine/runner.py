@@ -1,0 +1,175 @@
+"""mmengine's runner from a config, on one process or several."""
+
+import copy
+import inspect
+import os
+import re
+from collections.abc import Sequence
+from contextlib import contextmanager
+from itertools import zip_longest
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import init_dist, is_distributed
+from mmengine.runner import Runner
+from mmengine.utils.dl_utils import set_multi_processing
+from torch import nn
+
+from mixnet_dense.engine.config import check_files, check_not_empty, slips_named
+from mixnet_dense.errors import InputError
+
+
+def launch(config: Config, launcher: str) -> None:
+    """Join the processes that a launcher started; call it before anything is on a GPU.
+
+    With GPUs mmengine does it by the config's ``env_cfg``; without, torchrun's processes
+    exchange by gloo.
+
+    Args:
+        launcher: ``'none'`` for a single process, ``'pytorch'`` for torchrun, ``'slurm'`` or
+            ``'mpi'``.
+
+    Raises:
+        InputError: torchrun did not start this process; or a launcher that needs GPUs.
+    """
+    if launcher == "none" or is_distributed():
+        return
+    without_gpu = get_device() == "cpu"
+    if without_gpu and launcher != "pytorch":
+        raise InputError(f"--launcher {launcher}: needs GPUs; without, use torchrun and pytorch")
+    if launcher == "pytorch" and "RANK" not in os.environ:
+        raise InputError("--launcher pytorch: start it with torchrun --nproc_per_node N")
+    environment = config.get("env_cfg") or {}
+    set_multi_processing(**environment.get("mp_cfg", {}), distributed=True)
+    if without_gpu:
+        torch.distributed.init_process_group("gloo")
+    else:
+        init_dist(launcher, **environment.get("dist_cfg", {}))
+
+
+def work_dir(config: Config, given: str | None) -> str:
+    """Where logs and checkpoints go: as given, as the config says, or work_dirs/NAME."""
+    name = Path(config.filename or "unnamed").stem
+    folder = given or config.get("work_dir") or str(Path("work_dirs") / name)
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--work-dir {folder}: {error.strerror}") from error
+    return folder
+
+
+def train_runner(config: Config) -> Runner:
+    """A runner with model and data ready for training.
+
+    Raises:
+        InputError: a name the registries do not know, an argument no module takes, or
+            annotations that do not fit the config.
+    """
+    config = _for_processes(config)
+    if is_distributed() and get_device() == "cpu" and "model_wrapper_cfg" not in config:
+        config.model_wrapper_cfg = dict(  # mmengine's own, but for the number of a GPU
+            type="MMDistributedDataParallel",
+            device_ids=None,
+            broadcast_buffers=False,
+            find_unused_parameters=config.get("find_unused_parameters", False),
+        )
+    with slips_named("config"):
+        runner = Runner.from_cfg(config)
+        loops = [runner.train_loop, runner.val_loop]
+    _check_data(runner, [loop for loop in loops if loop])
+    return runner
+
+
+class _TestRunner(Runner):
+    """Leaves the model as it is: a test shares no gradients between processes."""
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        return model
+
+    def test(self) -> dict[str, float]:
+        with unreadable_images_named():
+            return super().test()
+
+
+def test_runner(config: Config, model: nn.Module, folder: str | None) -> Runner:
+    """A runner that is ready to test a model.
+
+    Args:
+        config, model, folder: see `evaluate.evaluate`.
+
+    Raises:
+        InputError: as `train_runner`; missing files; no test set; or a model of other classes.
+    """
+    check_files(config, ("test",))
+    config = _for_processes(config)
+    config.work_dir = work_dir(config, folder)
+    config.load_from, config.resume = None, False
+    names = inspect.signature(Runner).parameters.keys() - {"model", "cfg"}
+    with slips_named("config"):
+        options = {name: config[name] for name in names if name in config}
+        runner = _TestRunner(model=model, cfg=config, **options)
+        loop = runner.test_loop
+    if loop is None:
+        raise InputError("the config has no test_dataloader, test_cfg and test_evaluator")
+    _check_data(runner, [loop])
+    trained = getattr(bare_model(model), "dataset_meta", None) or {}
+    if trained.get("classes"):
+        own = loop.dataloader.dataset.metainfo["classes"]
+        check_same_classes("the dataset", own, "the checkpoint", trained["classes"])
+    return runner
+
+
+def _for_processes(config: Config) -> Config:
+    """A copy with the launcher's name, which is all that mmengine asks for by then."""
+    config = copy.deepcopy(config)
+    config.launcher = "pytorch" if is_distributed() else "none"
+    return config
+
+
+def _check_data(runner: Runner, loops: Sequence) -> None:
+    """Each loop has a batch, all datasets the same classes, and the head a slot for each."""
+    for loop in loops:
+        check_not_empty(loop.dataloader)
+    lists = [tuple(loop.dataloader.dataset.metainfo.get("classes", ())) for loop in loops]
+    for classes in lists[1:]:
+        check_same_classes("the validation dataset", classes, "the training dataset", lists[0])
+    model = bare_model(runner.model)
+    head = getattr(model, "bbox_head", None) or getattr(model, "decode_head", None)
+    count = getattr(head, "num_classes", None)  # a cascade's list of heads has none
+    if count is not None and len(lists[0]) != count:
+        raise InputError(f"the dataset has {len(lists[0])} classes, the head num_classes={count}")
+
+
+def bare_model(model: nn.Module) -> nn.Module:
+    """The model itself, without the wrappers of other processes or test-time augmentation."""
+    while hasattr(model, "module"):
+        model = model.module
+    return model
+
+
+def check_same_classes(name: str, classes: Sequence[str], of: str, expected: Sequence[str]) -> None:
+    """Raise InputError naming the first difference of two lists of class names."""
+    if tuple(classes) == tuple(expected):
+        return
+    pairs = zip_longest(classes, expected)
+    index, (found, wanted) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
+    raise InputError(f"{name} has class {index} {found!r}, {of} {wanted!r}")
+
+
+@contextmanager
+def unreadable_images_named():
+    """An image that cannot be decoded ends a loop with its name, not a worker's traceback.
+
+    Raises:
+        InputError: mmcv failed to load an image within the block.
+    """
+    try:
+        yield
+    except AssertionError as error:
+        # A worker's error carries its traceback; the message itself is at the end.
+        found = re.findall(r"failed to load image: (.+)", str(error))
+        if not found:
+            raise
+        raise InputError(f"{found[-1]}: is not a readable image") from error

@@ -1,0 +1,79 @@
+"""The tools on two processes that torchrun starts, where there is no GPU."""
+
+import json
+
+import pytest
+import torch
+from running import ROOT, shell, tool
+
+from mixnet_dense.engine.config import load_config
+from mixnet_dense.engine.runner import launch
+from mixnet_dense.errors import InputError
+
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="with GPUs mmengine does it")
+METRICS = {"detector": ("coco/bbox_mAP", 1), "segmenter": ("mIoU", 100)}
+"""By task: the metric, and its largest value."""
+
+
+def three_images(task, folder):
+    """Options for validation and test sets of three images."""
+    options = []
+    for split in ("val", "test"):
+        if task == "segmenter":
+            options.append(f"{split}_dataloader.dataset.indices=3")
+        else:
+            options.append(f"{split}_dataloader.dataset.ann_file={folder / 'odd.json'}")
+            options.append(f"{split}_evaluator.ann_file={folder / 'odd.json'}")
+    return ("--cfg-options", *options)
+
+
+@pytest.fixture(scope="module")
+def two(detector, segmenter, tmp_path_factory):
+    """A folder with what two processes trained, and their reports of three images."""
+    target, commands = tmp_path_factory.mktemp("two"), []
+    for task, folder in (("detector", detector), ("segmenter", segmenter)):
+        config, work = folder / f"{task}.py", target / task
+        last = ("--launcher", "pytorch", *three_images(task, folder))
+        epochs = ("train_cfg.max_epochs=1", "train_cfg.val_interval=1")
+        commands += ["train", config, "--work-dir", work, *last, *epochs, "+"]
+        out = ("--work-dir", work / "test", "--report", work / "report")
+        commands += ["test", config, folder / "work", *out, *last, "+"]
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2)
+    found = shell(*launcher, ROOT / "tests/running.py", *commands[:-1], cwd=target)
+    assert found.returncode == 0, found.stderr
+    return target
+
+
+@pytest.mark.parametrize("task", METRICS)
+def test_training_and_its_evaluation(two, task):
+    assert (two / task / "epoch_1.pth").is_file()
+    (log,) = (two / task).glob("*/*.log")
+    assert "8 images a step (4 x 2 processes)" in log.read_text()
+    (scalars,) = (two / task).glob("*/vis_data/scalars.json")
+    rows = [json.loads(line) for line in scalars.read_text().splitlines()]
+    assert any(METRICS[task][0] in row for row in rows)
+
+
+@pytest.mark.parametrize("task", METRICS)
+def test_two_processes_score_as_one(two, request, tmp_path, task):
+    folder = request.getfixturevalue(task)
+    arguments = ("--work-dir", tmp_path / "log", "--report", tmp_path / "report")
+    command = (folder / f"{task}.py", folder / "work", *arguments, *three_images(task, folder))
+    tool("test")(*command)
+    for name, size in (("metrics.json", 1), ("predictions.json", 60 if task == "detector" else 3)):
+        one, both = (
+            json.loads((place / "report" / name).read_text()) for place in (tmp_path, two / task)
+        )
+        assert one == both and len(one) == size
+    metric, largest = METRICS[task]
+    value = json.loads((tmp_path / "report/metrics.json").read_text())["metrics"][metric]
+    assert 0.01 * largest < value < 0.99 * largest
+
+
+def test_a_launcher_that_did_not_launch_is_named(detector, monkeypatch):
+    config = load_config(str(detector / "detector.py"))
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(InputError, match="start it with torchrun"):
+        launch(config, "pytorch")
+    with pytest.raises(InputError, match="--launcher slurm: needs GPUs"):
+        launch(config, "slurm")
