@@ -108,7 +108,7 @@ def test_metadata_is_in_the_file(files, tmp_path):
     assert b".py" not in proto.graph.SerializeToString()  # where it was made is nobody's business
     entries = {p.key: p.value for p in proto.metadata_props}
     assert entries["labels"].startswith("class 0,class 1")
-    assert json.loads(entries["mixnet_dense"])["model"]["type"] == "EncoderDecoder"
+    assert json.loads(entries["mixnet_dense"])["model"]["type"] == "mixnet_dense.MobileSegmentor"
 
 
 @pytest.mark.parametrize("factor", [1.1, float("nan")])
