@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mixnet_dense.benchmark.presentation import markdown
 from mixnet_dense.benchmark.subjects import build, host_config, runners
 from mixnet_dense.complexity import measure
+from mixnet_dense.engine.config import open_model
 from mixnet_dense.engine.evaluate import evaluate
 from mixnet_dense.engine.train import train
 from mixnet_dense.timing import interleave
@@ -67,8 +68,8 @@ def train_and_evaluate(configs: dict[str, Config], folder: str) -> list[dict]:
     rows, steps = [], {}
     for name, config in configs.items():
         own = str(Path(folder, name))
-        train(copy.deepcopy(config), own)
-        metrics = evaluate(copy.deepcopy(config), own, folder=own)
+        train(config, own)
+        metrics = evaluate(config, open_model(config, own), folder=own)
         config.dump(f"{own}.py")
         cost = measure(build(f"{own}.py"), _COUNTED_AT)
         rows.append(dict(name=name, **cost._asdict(), **metrics))

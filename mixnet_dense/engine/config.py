@@ -9,7 +9,6 @@ from traceback import walk_tb
 
 from mmengine.config import Config, ConfigDict
 from torch import nn
-from torch.utils.data import DataLoader
 
 from mixnet_dense.errors import InputError, first_line
 from mixnet_dense.export.hosted import exported_model, is_exported
@@ -151,13 +150,6 @@ def check_files(config: Config, splits: Sequence[str] = _SPLITS) -> None:
             if not path.exists():
                 hint = _GET.get(dataset.type.rpartition(".")[2])
                 raise InputError(f"{path}: not there" + (f"; {hint}" if hint else ""))
-
-
-def check_not_empty(loader: DataLoader) -> None:
-    """Raise InputError unless the loader has a batch: fewer images would train nothing."""
-    if len(loader) == 0:
-        size = loader.batch_sampler.batch_size
-        raise InputError(f"{len(loader.dataset)} images are fewer than a batch of {size}")
 
 
 def image_pipeline(config: Config) -> list:

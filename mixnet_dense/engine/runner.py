@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 from torch import nn
 
-from mixnet_dense.engine.config import check_files, check_not_empty, slips_named
+from mixnet_dense.engine.config import check_files, slips_named
 from mixnet_dense.errors import InputError
 
 
@@ -130,8 +130,10 @@ def _for_processes(config: Config) -> Config:
 
 def _check_data(runner: Runner, loops: Sequence) -> None:
     """Each loop has a batch, all datasets the same classes, and the head a slot for each."""
-    for loop in loops:
-        check_not_empty(loop.dataloader)
+    for loader in (loop.dataloader for loop in loops):
+        if len(loader) == 0:  # it would train nothing
+            size = loader.batch_sampler.batch_size
+            raise InputError(f"{len(loader.dataset)} images are fewer than a batch of {size}")
     lists = [tuple(loop.dataloader.dataset.metainfo.get("classes", ())) for loop in loops]
     for classes in lists[1:]:
         check_same_classes("the validation dataset", classes, "the training dataset", lists[0])
