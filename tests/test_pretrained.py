@@ -3,6 +3,7 @@
 import logging.handlers
 import sys
 import types
+import uuid
 
 import golden
 import pytest
@@ -50,8 +51,9 @@ def fake(monkeypatch):
 
 @pytest.fixture
 def logged():
-    """What mmengine's logger is told."""
-    handler, logger = logging.handlers.BufferingHandler(1000), MMLogger.get_current_instance()
+    """What mmengine's logger is told; one of its own, since an earlier test's may write files."""
+    handler = logging.handlers.BufferingHandler(1000)
+    logger = MMLogger.get_instance(f"logged {uuid.uuid4()}")
     logger.addHandler(handler)
     yield lambda: [record.getMessage() for record in handler.buffer]
     logger.removeHandler(handler)

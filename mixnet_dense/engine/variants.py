@@ -35,7 +35,9 @@ def with_windows(config: Config) -> Config:
 
 def _wanted(config: Config, name: str, flag: str):
     if name not in config:
-        raise InputError(f"{flag}: the config has no {name}, configs/_base_/cityscapes.py has")
+        raise InputError(
+            f"{flag}: the config has no {name}, configs/_base_/datasets/cityscapes.py has"
+        )
     return config[name]
 
 
