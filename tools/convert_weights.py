@@ -8,9 +8,11 @@ from mixnet_dense.errors import InputError
 
 def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("src", help=".pth or .safetensors, or timm://NAME or tv://NAME")
+    parser.add_argument(
+        "src", help=".pth or .safetensors, timm://NAME or tv://NAME, or a TensorFlow graph"
+    )
     parser.add_argument("dst", help="file to write, .pth or .safetensors")
-    parser.add_argument("--source", required=True, help="timm, torchvision, mmpretrain, mmdet …")
+    parser.add_argument("--source", required=True, help="timm, torchvision, tensorflow, mmdet …")
     parser.add_argument("--model", required=True, help="its name there, such as mixnet_s")
     parser.add_argument(
         "--classifier", action="store_true", help="for build_classifier, not for a backbone"
@@ -28,6 +30,20 @@ def parse_args(argv=None) -> argparse.Namespace:
     return args
 
 
+def read_layers(location: str, model: str, reverse: bool) -> dict:
+    """A TensorFlow graph's layers; says what else is in it."""
+    from mixnet_dense.weights.catalogue import find
+    from mixnet_dense.weights.tensorflow_graph import read_graph
+    from mixnet_dense.weights.tensorflow_rules import layers
+
+    if reverse:
+        raise InputError("--reverse: TensorFlow graphs are read, not written")
+    state_dict, others = layers(read_graph(location), find("tensorflow", model).eps)
+    scopes = sorted({name.partition("/")[0] for name in others})
+    print(f"left out: {len(others)} constants that are no layer's, of {', '.join(scopes)}")
+    return state_dict
+
+
 def main(args: argparse.Namespace) -> None:
     from mixnet_dense import checkpoints as files
     from mixnet_dense.weights import catalogue, hub
@@ -40,6 +56,8 @@ def main(args: argparse.Namespace) -> None:
         if hub.origin_of(args.src) != (args.source, args.model):
             raise InputError(f"{args.src}: is not {name}")
         state_dict, own = hub.fetch(args.src), {}
+    elif args.source == "tensorflow":
+        state_dict, own = read_layers(args.src, args.model, args.reverse), {}
     else:
         state_dict, own = files.read(args.src)
     if args.reverse:
