@@ -1,6 +1,7 @@
 """Weights of other libraries into ours: convert_weights.py SRC DST --source timm --model NAME"""
 
 import argparse
+from collections import Counter
 
 from mixnet_dense.cli import parse, run
 from mixnet_dense.errors import InputError
@@ -39,8 +40,11 @@ def read_layers(location: str, model: str, reverse: bool) -> dict:
     if reverse:
         raise InputError("--reverse: TensorFlow graphs are read, not written")
     state_dict, others = layers(read_graph(location), find("tensorflow", model).eps)
-    scopes = sorted({name.partition("/")[0] for name in others})
-    print(f"left out: {len(others)} constants that are no layer's, of {', '.join(scopes)}")
+    scopes = Counter(name.partition("/")[0] for name in others)
+    print(
+        f"left out: {len(others)} constants of no layer (shapes, anchors, preprocessing):",
+        ", ".join(f"{count} in {scope}" for scope, count in sorted(scopes.items())),
+    )
     return state_dict
 
 

@@ -1,4 +1,4 @@
-# The recipe of the Object Detection API's MobileNetV3 SSDLite, from scratch: momentum SGD, 400,000
+# The Object Detection API's recipe for SSDLite on MobileNetV3, from scratch: momentum SGD, 400,000
 # steps of 512 images, a cosine from 0.4 after 2,000 steps of warm-up. Weights decay, biases and
 # batch norm do not.
 # https://github.com/tensorflow/models/tree/master/research/object_detection/samples/configs
