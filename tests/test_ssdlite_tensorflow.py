@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures.bbox import HorizontalBoxes
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
+from running import ROOT
 
 from mixnet_dense.det import (
     SigmoidLoss,
@@ -18,6 +20,7 @@ from mixnet_dense.det import (
     TensorFlowResize,
 )
 from mixnet_dense.det.resize import resize
+from mixnet_dense.export.description import pipeline_resize
 from mixnet_dense.export.fuse import fuse
 
 
@@ -176,6 +179,11 @@ def test_transform_moves_boxes_too():
     assert results["gt_bboxes"].tensor.tolist() == [[3, 6, 30, 30]]
     with pytest.raises(ValueError, match="keep_ratio=True: must be False"):
         TensorFlowResize(scale=(30, 30), keep_ratio=True)
+
+
+def test_exported_files_are_of_the_size_that_images_are_stretched_to():
+    config = Config.fromfile(ROOT / "configs" / "ssdlite_mobilenetv2_tf.py")
+    assert pipeline_resize(config) == ((300, 300), False)
 
 
 # ------------------------------------------------------------------------ neck
