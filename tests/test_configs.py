@@ -112,7 +112,8 @@ def sample(boxes):
 @pytest.mark.parametrize(
     "name",
     ["ssdlite_mixnet_sample", "ssdlite_mnasnet_035", "ssdlite_mobilenetv1_mix357",
-     "ssdlite_mobilenetv2_mmdet", "ssdlite_mobilenetv3_large_torchvision"],
+     "ssdlite_mobilenetv2_mmdet", "ssdlite_mobilenetv2_tf", "ssdlite_mobilenetv3_large_torchvision",
+     "ssdlite_mobilenetv3_small_tf"],
 )  # fmt: skip
 def test_detector_takes_a_training_step(name):
     detector = built(name)

@@ -1,6 +1,7 @@
 """Weights of other libraries into ours: convert_weights.py SRC DST --source timm --model NAME"""
 
 import argparse
+from collections import Counter
 
 from mixnet_dense.cli import parse, run
 from mixnet_dense.errors import InputError
@@ -8,9 +9,11 @@ from mixnet_dense.errors import InputError
 
 def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("src", help=".pth or .safetensors, or timm://NAME or tv://NAME")
+    parser.add_argument(
+        "src", help=".pth or .safetensors, timm://NAME or tv://NAME, or a TensorFlow graph"
+    )
     parser.add_argument("dst", help="file to write, .pth or .safetensors")
-    parser.add_argument("--source", required=True, help="timm, torchvision, mmpretrain, mmdet …")
+    parser.add_argument("--source", required=True, help="timm, torchvision, tensorflow, mmdet …")
     parser.add_argument("--model", required=True, help="its name there, such as mixnet_s")
     parser.add_argument(
         "--classifier", action="store_true", help="for build_classifier, not for a backbone"
@@ -28,6 +31,23 @@ def parse_args(argv=None) -> argparse.Namespace:
     return args
 
 
+def read_layers(location: str, model: str, reverse: bool) -> dict:
+    """A TensorFlow graph's layers; says what else is in it."""
+    from mixnet_dense.weights.catalogue import find
+    from mixnet_dense.weights.tensorflow_graph import read_graph
+    from mixnet_dense.weights.tensorflow_rules import layers
+
+    if reverse:
+        raise InputError("--reverse: TensorFlow graphs are read, not written")
+    state_dict, others = layers(read_graph(location), find("tensorflow", model).eps)
+    scopes = Counter(name.partition("/")[0] for name in others)
+    print(
+        f"left out: {len(others)} constants of no layer (shapes, anchors, preprocessing):",
+        ", ".join(f"{count} in {scope}" for scope, count in sorted(scopes.items())),
+    )
+    return state_dict
+
+
 def main(args: argparse.Namespace) -> None:
     from mixnet_dense import checkpoints as files
     from mixnet_dense.weights import catalogue, hub
@@ -40,6 +60,8 @@ def main(args: argparse.Namespace) -> None:
         if hub.origin_of(args.src) != (args.source, args.model):
             raise InputError(f"{args.src}: is not {name}")
         state_dict, own = hub.fetch(args.src), {}
+    elif args.source == "tensorflow":
+        state_dict, own = read_layers(args.src, args.model, args.reverse), {}
     else:
         state_dict, own = files.read(args.src)
     if args.reverse:

@@ -5,7 +5,9 @@ from mixnet_dense.det.anchors import SSDLiteAnchorGenerator
 from mixnet_dense.det.coco import CocoDataset, CocoMetric
 from mixnet_dense.det.detector import SSDLite
 from mixnet_dense.det.head import SSDLiteHead
-from mixnet_dense.det.neck import SSDLiteNeck
+from mixnet_dense.det.losses import SigmoidLoss, SoftmaxLoss
+from mixnet_dense.det.neck import SameConv2d, SSDLiteNeck
+from mixnet_dense.det.resize import TensorFlowResize
 from mixnet_dense.det.transforms import ExpandMinIoURandomCrop
 
 __all__ = [
@@ -13,6 +15,10 @@ __all__ = [
     "CocoMetric",
     "ExpandMinIoURandomCrop",
     "SSDLite",
+    "SameConv2d",
+    "SigmoidLoss",
+    "SoftmaxLoss",
+    "TensorFlowResize",
     "SSDLiteAnchorGenerator",
     "SSDLiteHead",
     "SSDLiteNeck",

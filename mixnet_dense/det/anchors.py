@@ -19,12 +19,14 @@ Shapes = tuple[tuple[float, float], ...]
 
 @TASK_UTILS.register_module()
 class SSDLiteAnchorGenerator:
-    """Anchors per map, in the order: scale, geometric mean with the next, ratios.
+    """Anchors per map: scale, geometric mean with the next, ratios.
 
     Args:
         levels: number of maps.
         min_scale, max_scale: of the first and the last map, in fractions of the image.
-        ratios: width / height; each also stands for its inverse.
+        ratios: width / height.
+        inverses: of the ratios, each of which comes after its ratio; None for 1 / ratio.
+        mean_last: the geometric mean comes after the ratios, as in TensorFlow.
         first_level: 3 anchors on the first map, scale 0.1 and the ratios 2 and 1/2 (the
             papers), or 6 as on the others (torchvision).
         clip: limit widths and heights to the image (torchvision).
@@ -40,6 +42,8 @@ class SSDLiteAnchorGenerator:
         min_scale: float = 0.2,
         max_scale: float = 0.95,
         ratios: Sequence[float] = (2.0, 3.0),
+        inverses: Sequence[float] | None = None,
+        mean_last: bool = False,
         first_level: int = 3,
         clip: bool = False,
         scales: Sequence[float] | None = None,
@@ -51,12 +55,15 @@ class SSDLiteAnchorGenerator:
             scales = [min_scale + step * level for level in range(levels)] + [1.0]
         elif len(scales) != levels + 1:
             raise ValueError(f"scales={scales!r}: must have levels + 1 = {levels + 1} values")
-        shapes = [
-            _shapes(scale, following, ratios)
-            for scale, following in zip(scales, scales[1:], strict=False)
-        ]
+        inverses = [1 / ratio for ratio in ratios] if inverses is None else inverses
+        ratios = [ratio for pair in zip(ratios, inverses, strict=True) for ratio in pair]
+        shapes = []
+        for scale, following in zip(scales, scales[1:], strict=False):
+            rest = [_shape(scale, ratio) for ratio in ratios]
+            rest.insert(len(rest) if mean_last else 0, _shape(math.sqrt(scale * following), 1.0))
+            shapes.append((_shape(scale, 1.0), *rest))
         if first_level == 3:
-            shapes[0] = ((0.1, 0.1), *_ratio_pair(scales[0], 2.0))
+            shapes[0] = ((0.1, 0.1), _shape(scales[0], 2.0), _shape(scales[0], 0.5))
         if clip:
             shapes = [tuple((min(w, 1.0), min(h, 1.0)) for w, h in level) for level in shapes]
         self.shapes: tuple[Shapes, ...] = tuple(shapes)
@@ -90,17 +97,8 @@ class SSDLiteAnchorGenerator:
         return place(self.shapes, maps, image, device)
 
 
-def _ratio_pair(scale: float, ratio: float) -> Shapes:
-    long, short = scale * math.sqrt(ratio), scale / math.sqrt(ratio)
-    return ((long, short), (short, long))
-
-
-def _shapes(scale: float, following: float, ratios: Sequence[float]) -> Shapes:
-    between = math.sqrt(scale * following)
-    shapes = [(scale, scale), (between, between)]
-    for ratio in ratios:
-        shapes.extend(_ratio_pair(scale, ratio))
-    return tuple(shapes)
+def _shape(scale: float, ratio: float) -> tuple[float, float]:
+    return scale * math.sqrt(ratio), scale / math.sqrt(ratio)
 
 
 @functools.lru_cache(maxsize=64)

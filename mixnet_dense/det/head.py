@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from mmcv.ops import batched_nms
 from mmdet.models.dense_heads import SSDHead
+from mmdet.registry import MODELS as HOST_MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
@@ -22,7 +23,9 @@ from mixnet_dense.det.nms import greedy_nms
 from mixnet_dense.det.targets import NEGATIVE, hardest_negatives, match, pad_boxes
 from mixnet_dense.registry import MODELS
 
-_TRAIN = dict(iou_threshold=0.5, crowd_iof=0.5, neg_pos_ratio=3, min_negatives=3)
+_TRAIN = dict(
+    iou_threshold=0.5, crowd_iof=0.5, neg_pos_ratio=3, min_negatives=3, loss_bbox_weight=1.0
+)
 _TEST = dict(nms_pre=1000, score_thr=0.01, nms=dict(type="nms", iou_threshold=0.6), max_per_img=100)
 
 
@@ -31,13 +34,15 @@ class SSDLiteHead(SSDHead):
     """Two separable heads per map: 3x3 depthwise, batch norm, ReLU6, 1x1 with bias.
 
     Args:
-        num_classes: without the background, which is the last of the softmax's slots.
+        num_classes: without the background, which has the last slot.
         in_channels: of each map.
         anchor_generator: see `SSDLiteAnchorGenerator`.
         bbox_coder: as in mmdet; variances 0.1 and 0.2 as in SSD.
+        loss_cls: `SoftmaxLoss` or `SigmoidLoss`, which also decides what a score is.
         norm_cfg, act_cfg, init_cfg: as in mmcv.
-        train_cfg: ``iou_threshold``, ``crowd_iof`` (see `targets.match`),
-            ``neg_pos_ratio`` and ``min_negatives`` hard negatives per image.
+        train_cfg: ``iou_threshold``, ``crowd_iof`` (see `targets.match`); ``neg_pos_ratio``
+            and ``min_negatives`` hard negatives per image, or all where the ratio is None;
+            ``loss_bbox_weight``.
         test_cfg: ``nms_pre`` candidates (anchor and class) per image before decoding,
             ``score_thr``, ``nms`` (any of mmcv's; plain ``nms`` runs for the batch at once
             and stops at ``max_per_img``), ``max_per_img``. In a detector both are given to the
@@ -50,6 +55,7 @@ class SSDLiteHead(SSDHead):
         in_channels: Sequence[int],
         anchor_generator=dict(type="mixnet_dense.SSDLiteAnchorGenerator"),
         bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_stds=(0.1, 0.1, 0.2, 0.2)),
+        loss_cls=dict(type="mixnet_dense.SoftmaxLoss"),
         norm_cfg=dict(type="BN"),
         act_cfg=dict(type="ReLU6"),
         train_cfg=None,
@@ -66,6 +72,8 @@ class SSDLiteHead(SSDHead):
             bbox_coder=bbox_coder,
             init_cfg=init_cfg,
         )
+        self.loss_cls = HOST_MODELS.build(loss_cls)
+        self.use_sigmoid_cls = self.loss_cls.use_sigmoid  # outlives the loss in exported files
         self.train_cfg = _merge("train_cfg", _TRAIN, train_cfg)
         self.test_cfg = _merge("test_cfg", _TEST, test_cfg)
 
@@ -73,6 +81,11 @@ class SSDLiteHead(SSDHead):
         """Maps (N, anchors * channels, H, W) to (N, A, channels) in anchor order."""
         rows = [level.permute(0, 2, 3, 1).reshape(len(level), -1, channels) for level in maps]
         return torch.cat(rows, 1).float()
+
+    def confidences(self, cls_scores: Sequence[Tensor]) -> Tensor:
+        """Maps (N, anchors * (num_classes + 1), H, W) to scores (N, A, num_classes) in [0, 1]."""
+        logits = self._flatten(cls_scores, self.cls_out_channels)
+        return (logits.sigmoid() if self.use_sigmoid_cls else logits.softmax(-1))[..., :-1]
 
     def _anchors(self, maps: Sequence[Tensor], image_metas: Sequence[dict]) -> Tensor:
         meta = image_metas[0]
@@ -88,7 +101,7 @@ class SSDLiteHead(SSDHead):
         batch_img_metas,
         batch_gt_instances_ignore=None,
     ) -> dict[str, Tensor]:
-        """Softmax and smooth L1 losses over the positives of the batch (SSD, equation 1).
+        """Class and smooth L1 losses over the positives of the batch (SSD, equation 1).
 
         Args:
             cls_scores: maps (N, anchors * (num_classes + 1), H, W).
@@ -125,17 +138,19 @@ class SSDLiteHead(SSDHead):
             anchors[anchor], boxes.corners[image, matched[image, anchor]]
         )
         loss_bbox = F.smooth_l1_loss(deltas[image, anchor], target, reduction="sum")
+        loss_bbox = self.train_cfg["loss_bbox_weight"] * loss_bbox
         return dict(loss_cls=loss_cls / total, loss_bbox=loss_bbox / total)
 
     def _classification(self, scores: Tensor, matched: Tensor, labels: Tensor) -> Tensor:
-        """Sum over positives and the hardest negatives of each image."""
+        """Sum over positives and negatives, of these the hardest of each image or all."""
         target = torch.full_like(matched, self.num_classes)
         if labels.shape[1]:
             found = labels.gather(1, matched.clamp(min=0))
             target = torch.where(matched >= 0, found, target)
-        loss = F.cross_entropy(scores.flatten(0, 1), target.flatten(), reduction="none")
-        loss = loss.view_as(target)
+        loss = self.loss_cls(scores, target)
         positive = matched >= 0
+        if self.train_cfg["neg_pos_ratio"] is None:
+            return (loss * (positive | (matched == NEGATIVE))).sum()
         wanted = self.train_cfg["neg_pos_ratio"] * positive.sum(1)
         wanted = wanted.clamp(min=self.train_cfg["min_negatives"])
         hardest = hardest_negatives(loss, matched == NEGATIVE, wanted)
@@ -166,7 +181,7 @@ class SSDLiteHead(SSDHead):
         """
         cfg = _merge("cfg", _TEST, cfg) if cfg else self.test_cfg
         anchors = self._anchors(cls_scores, batch_img_metas)
-        scores = self._flatten(cls_scores, self.cls_out_channels).softmax(-1)[..., :-1]
+        scores = self.confidences(cls_scores)
         deltas = self._flatten(bbox_preds, 4)
         count = min(cfg["nms_pre"], scores[0].numel())
         best, places = scores.flatten(1).topk(count, 1)

@@ -136,7 +136,8 @@ def pipeline_resize(config: Config) -> tuple[tuple[int, int] | None, bool]:
     if not steps:
         return None, False
     step, keep_ratio = steps[0], bool(steps[0].get("keep_ratio"))
-    if len(steps) > 1 or step["type"].rpartition(".")[2] != "Resize" or not step.get("scale"):
+    stretched = step["type"].rpartition(".")[2] in ("Resize", "TensorFlowResize")
+    if len(steps) > 1 or not stretched or not step.get("scale"):
         types = ", ".join(step["type"] for step in steps)
         raise InputError(f"the test pipeline resizes by {types}: must be one Resize with a scale")
     prepare = config.model.get("data_preprocessor") or {}

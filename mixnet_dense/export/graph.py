@@ -76,7 +76,7 @@ class Graph(nn.Module):
         head, (height, width) = self.model.bbox_head, images.shape[-2:]
         maps = [level.shape[-2:] for level in scores]
         anchors = head.prior_generator.traced(maps, (height, width), images.device)
-        confidence = head._flatten(scores, head.cls_out_channels).softmax(-1)[..., :-1]
+        confidence = head.confidences(scores)
         deltas = head._flatten(deltas, 4)
         anchors = anchors[None].expand(len(deltas), -1, -1).reshape(-1, 4)
         boxes = head.bbox_coder.decode(anchors, deltas.reshape(-1, 4)).view_as(deltas)

