@@ -40,9 +40,9 @@ def gradients(model, x):
     return [loss, *torch.autograd.grad(loss, list(model.parameters()))]
 
 
-@pytest.mark.parametrize("name", sorted({*NETWORKS} - {*TRAINED}))
-def test_compiled_networks(name):
-    model = build_classifier(name, num_classes=3).backbone.double().eval()
+def test_compiled_network():
+    """The one whose blocks have no expansion; the trained ones have all the other kinds."""
+    model = build_classifier("mobilenetv1", num_classes=3).backbone.double().eval()
     keys = list(model.state_dict())
     x = golden.image((2, 3, 64, 64)).double()
     with torch.no_grad():
