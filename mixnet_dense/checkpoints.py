@@ -1,4 +1,4 @@
-"""Weight files: reading runs no code that they carry, writing leaves no half of a file."""
+"""Read weight files without running code from them; write them completely or not at all."""
 
 import json
 import struct
@@ -11,7 +11,7 @@ from pickle import UnpicklingError
 from mixnet_dense.errors import InputError, first_line
 from mixnet_dense.files import check_writable
 
-# Where libraries put the state dict; the first that is there.
+# Keys under which libraries store the state dict. The first one found is used.
 _WRAPPERS = ("state_dict", "model", "ema", "state_dict_ema", "model_ema")
 _SUFFIXES = (".pth", ".safetensors")
 _META = "mixnet_dense"  # our entry in the metadata of a safetensors file
@@ -29,18 +29,17 @@ def trust_checkpoints() -> None:
 
 
 def read(path: str) -> tuple[dict, dict]:
-    """Read a state dict and the metadata beside it.
+    """Read a state dict and its metadata.
 
     Args:
-        path: ``.safetensors``, or what ``torch.save`` wrote: a state dict alone or inside
-            ``state_dict``, ``model`` or ``ema``; with or without ``module.`` in front.
+        path: a ``.safetensors`` file, or a file of ``torch.save``: a state dict, alone or under
+            ``state_dict``, ``model`` or ``ema``. Keys may begin with ``module.``.
 
     Returns:
-        Tensors by key, and ``meta``, empty where there is none.
+        Tensors by key, and ``meta``, which is empty if the file has none.
 
     Raises:
-        InputError: no such file, a broken one, one that could run code, or one without
-            weights.
+        InputError: the file is missing or broken, could run code, or has no weights.
     """
     if Path(path).suffix == ".safetensors":
         content, meta = _read_safetensors(path)
@@ -72,7 +71,7 @@ def load_file(path, map_location="cpu"):
 
 @contextmanager
 def restricted_loading():
-    """Whoever calls ``torch.load`` within the block gets the allow-list of `load_file`."""
+    """Every ``torch.load`` within the block uses the allow-list of `load_file`."""
     import torch
 
     unrestricted = torch.load
@@ -126,7 +125,7 @@ def _read_safetensors(path: str) -> tuple[dict, dict]:
 
 
 def _safetensors():
-    """The library ``safetensors.torch``, which is not among the packages always installed."""
+    """Import ``safetensors.torch``, an optional dependency."""
     try:
         import safetensors.torch
     except ImportError as error:
@@ -140,11 +139,11 @@ def _safetensors():
 
 
 def write(path: str, state_dict: Mapping, meta: Mapping) -> None:
-    """Write a state dict with ``meta``, whole or not at all.
+    """Write a state dict and ``meta``, completely or not at all.
 
     Raises:
-        InputError: a suffix other than ``.pth`` and ``.safetensors``, or a place that cannot
-            be written.
+        InputError: a suffix other than ``.pth`` and ``.safetensors``, or the file cannot be
+            written.
     """
     import torch
 
@@ -159,7 +158,7 @@ def write(path: str, state_dict: Mapping, meta: Mapping) -> None:
         else:
             torch.save(dict(state_dict=dict(state_dict), meta=dict(meta)), partial)
         partial.replace(path)
-    except (OSError, RuntimeError) as error:  # torch tells a full disk as RuntimeError
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         reason = getattr(error, "strerror", None) or first_line(error)
         raise InputError(f"{path}: cannot be written: {reason}") from error
     finally:
@@ -174,7 +173,7 @@ def check_suffix(path: str) -> None:
 
 # ------------------------------------------------------------------- allow-list
 
-# What unpickling bytes that are no checkpoint may raise; ValueError has UnicodeDecodeError.
+# Errors of unpickling a file that is no checkpoint. ValueError includes UnicodeDecodeError.
 _BROKEN = (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError)
 _BROKEN += (TypeError, AssertionError, struct.error)
 
@@ -222,11 +221,11 @@ def _plain_values() -> list:
 
 
 class _Unread:
-    """Takes the place of mmengine's log buffers where mmengine is not in use."""
+    """Replaces mmengine's log buffers if mmengine is not imported."""
 
 
 def _log_buffers() -> list:
-    """mmengine's own log buffers, in its checkpoints; mmengine is not imported for them."""
+    """What mmengine's log buffers in checkpoints need; mmengine is not imported for them."""
     module = sys.modules.get("mmengine.logging.history_buffer")
     buffer = module.HistoryBuffer if module else _Unread
 

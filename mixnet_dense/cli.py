@@ -14,8 +14,8 @@ _debug = False
 def run(main: Callable[[], object]) -> None:
     """Run a tool's ``main``; on `InputError` print one line and exit with 2.
 
-    Any other exception is a fault of a program and keeps its traceback; ``--debug`` shows
-    the traceback of bad input too.
+    Any other exception is a programming error and keeps its traceback. ``--debug`` shows the
+    traceback of bad input too.
     """
     try:
         main()
@@ -53,7 +53,7 @@ def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def parse(parser: argparse.ArgumentParser, argv=None) -> argparse.Namespace:
-    """Parse, and apply what acts on the whole process."""
+    """Parse the arguments and apply those that act on the whole process."""
     global _debug
     parser.add_argument("--debug", action="store_true", help="show tracebacks of bad input too")
     args = parser.parse_args(argv)

@@ -1,11 +1,11 @@
 """The only place that changes what a host library does.
 
-Two things are mended:
+It repairs two things:
 
 * mmdet and mmseg import ``mmcv.ops``, which needs the compiled module ``mmcv._ext``.
-  ``import mixnet_dense`` offers a stand-in, which is taken only where that module is
-  absent: its ``nms`` gives the results of the compiled operator, every other operator
-  raises when it is called. No module of a host is touched by this.
+  ``import mixnet_dense`` offers a replacement, which is used only if that module is
+  absent. Its ``nms`` gives the results of the compiled operator; every other operator
+  raises when it is called. This changes no module of a host.
 * mmengine 0.10.7 cannot load its own checkpoints with torch >= 2.6, and the OneDL build
   silently falls back to unpickling arbitrary code. `mixnet_dense.det`, ``seg`` and
   ``engine`` make mmengine load checkpoints as `mixnet_dense.checkpoints` does.
@@ -27,13 +27,13 @@ _EXTENSION = "mmcv._ext"
 
 
 def offer_mmcv_ops() -> None:
-    """Offer the stand-in for ``mmcv._ext`` to imports that find no real one. Idempotent."""
+    """Offer the replacement of ``mmcv._ext`` to imports that find no real one. Idempotent."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
 
 
 class _Finder:
-    """The last finder of all, so that a compiled mmcv is found before."""
+    """The last import finder, so that a compiled mmcv is found first."""
 
     def find_spec(self, name: str, path=None, target=None):
         return importlib.machinery.ModuleSpec(name, self) if name == _EXTENSION else None
@@ -69,10 +69,10 @@ class _StandIn(types.ModuleType):
 
 
 def nms(bboxes, scores, iou_threshold: float, offset: int):
-    """Greedy non-maximum suppression, the definition of mmcv's compiled operator.
+    """Greedy non-maximum suppression, as mmcv's compiled operator defines it.
 
-    Boxes are visited by falling score (equal scores in their given order); a box
-    whose IoU with an earlier kept box is greater than the threshold is dropped.
+    Boxes are visited by decreasing score (equal scores in their given order). A box is
+    dropped if its IoU with an earlier kept box is greater than the threshold.
 
     Args:
         bboxes: Tensor (n, 4) of corners ``x1, y1, x2, y2`` in pixels.
@@ -81,7 +81,7 @@ def nms(bboxes, scores, iou_threshold: float, offset: int):
         offset: 0, or 1 to count widths as ``x2 - x1 + 1``.
 
     Returns:
-        int64 tensor (kept,) of indices into ``bboxes`` by falling score.
+        int64 tensor (kept,) of indices into ``bboxes`` by decreasing score.
     """
     import torch
 
@@ -92,7 +92,7 @@ def nms(bboxes, scores, iou_threshold: float, offset: int):
 
 
 def _greedy(corners, iou_threshold: float, offset: int):
-    """Indices of the boxes (n, 4), sorted by falling score, that survive."""
+    """Indices of the boxes that survive, of boxes (n, 4) sorted by decreasing score."""
     import numpy as np
 
     x1, y1, x2, y2 = corners.T
@@ -115,7 +115,7 @@ def _greedy(corners, iou_threshold: float, offset: int):
 
 
 def guard_checkpoint_loading() -> None:
-    """Make mmengine load every checkpoint as data only, whatever its scheme. Idempotent."""
+    """Make mmengine load every checkpoint, local or remote, as data only. Idempotent."""
     from mmengine.runner.checkpoint import CheckpointLoader
 
     original = CheckpointLoader.load_checkpoint.__func__

@@ -1,10 +1,9 @@
 """Parameters and multiply-adds as exact integers.
 
 Multiply-adds are counted by torch's own FlopCounterMode while the model runs on the meta
-device, where tensors have shapes and no values: any input size costs nothing. It was
-chosen because it ships with torch, sees every operator whatever module calls it, and
-counts convolutions and matrix products exactly (two operations a multiply-add, no
-biases); halved, its integers equal the papers' convention.
+device, where tensors have shapes but no values, so that the input size costs no time. It
+is part of torch, sees every operator, and counts convolutions and matrix products
+exactly: two operations for a multiply-add, none for biases. The papers count half of that.
 """
 
 import copy
@@ -19,14 +18,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
-# Operators that move or reshape and compute nothing.
+# Operators that only copy or reshape.
 _FREE = {
     "_to_copy", "_unsafe_view", "alias", "as_strided", "cat", "clone", "constant_pad_nd",
     "copy", "detach", "empty", "expand", "permute", "select", "slice", "split",
     "split_with_sizes", "squeeze", "stack", "t", "transpose", "unsqueeze", "view",
 }  # fmt: skip
-# Operations an output element costs in TensorFlow's profiler. Batch norm, ReLU and swish
-# cost nothing there; biases and pooling windows are added in `_Others`.
+# Operations that TensorFlow's profiler counts for an output element. It counts none for batch
+# norm, ReLU and swish. `_Others` adds biases and pooling windows.
 _PROFILED = {"hardswish": 3, "hardsigmoid": 2, "sigmoid": 2, "mul": 1, "add": 1}
 
 
@@ -60,7 +59,7 @@ class Analysis(NamedTuple):
 
     @property
     def profiled(self) -> int:
-        """The macs and half of the other operations, the figure some papers print."""
+        """The macs plus half of the other operations, which is what some papers print."""
         return self.cost.macs + self.operations // 2
 
 
@@ -68,7 +67,7 @@ def measure(model: nn.Module, shape: Sequence[int]) -> Cost:
     """Cost of a model for one image.
 
     Args:
-        model: any module of one (N, 3, H, W) argument, or a whole mm detector or segmenter.
+        model: any module that takes (N, 3, H, W), or a whole mm detector or segmenter.
         shape: (H, W) of the image.
 
     Returns:
@@ -78,7 +77,7 @@ def measure(model: nn.Module, shape: Sequence[int]) -> Cost:
 
 
 def analyse(model: nn.Module, shape: Sequence[int], depth: int = 2) -> Analysis:
-    """`measure`, with the same split over modules down to ``depth`` levels of names."""
+    """Like `measure`, also for each module, down to ``depth`` levels of names."""
     twin = copy.deepcopy(model).to("meta").eval()
     counter, others = FlopCounterMode(display=False, depth=None), _Others()
     image = torch.empty(1, 3, *shape, device="meta")
@@ -90,7 +89,7 @@ def analyse(model: nn.Module, shape: Sequence[int], depth: int = 2) -> Analysis:
 
 
 def _run(model: nn.Module, image: Tensor) -> None:
-    """Forward; mm's models take a mode."""
+    """Run a forward pass; mm's models need a mode."""
     if hasattr(model, "data_preprocessor"):
         model(image, mode="tensor")
     else:
@@ -100,7 +99,7 @@ def _run(model: nn.Module, image: Tensor) -> None:
 def _parts(model: nn.Module, flops: dict[str, int], depth: int) -> list[Part]:
     """Sums over the modules that share the first ``depth`` levels of their names.
 
-    A container such as ModuleList is never called itself: its leaves are counted.
+    A container such as ModuleList is never called, so its leaves are counted.
     """
     sums: dict[str, list[int]] = {}
     for name, module in model.named_modules():
@@ -112,14 +111,14 @@ def _parts(model: nn.Module, flops: dict[str, int], depth: int) -> list[Part]:
 
 
 def _count(model: nn.Module, skipped: tuple = ()) -> int:
-    """Parameters, each once, without those of ``skipped`` modules."""
+    """Number of parameters outside ``skipped`` modules; a shared one counts once."""
     modules = (module for module in model.modules() if not isinstance(module, skipped))
     own = {parameter for module in modules for parameter in module.parameters(recurse=False)}
     return sum(parameter.numel() for parameter in own)
 
 
 class _Others(TorchDispatchMode):
-    """Counts what FlopCounterMode passes over."""
+    """Counts the operators that FlopCounterMode ignores."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,12 +129,12 @@ class _Others(TorchDispatchMode):
         name = func.overloadpacket.__name__.rstrip("_")
         if func.overloadpacket not in flop_registry and name not in _FREE:
             self.seen[name] += 1
-        if name == "native_batch_norm":  # torch's own way to its shape takes half of all the time
+        if name == "native_batch_norm":  # torch needs half of the time for its shape
             return torch.empty_like(args[0]), args[0].new_empty(0), args[0].new_empty(0)
         out = func(*args, **(kwargs or {}))
         if name == "addmm" or (name == "convolution" and args[2] is not None):
             self.operations += out.numel()  # the bias
-        elif name == "mean" and out.dim() == 4:  # a pooling in front of a convolution
+        elif name == "mean" and out.dim() == 4:  # global pooling
             self.operations += args[0].numel()
         elif name == "avg_pool2d":
             self.operations += out.numel() * args[1][0] * args[1][1]

@@ -1,4 +1,4 @@
-"""The images a user names, and where their pictures go."""
+"""Find and read the user's images, and name the pictures that are drawn of them."""
 
 import glob
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def find_images(patterns: Sequence[str]) -> list[Path]:
-    """Files, the images of folders, and what globs match, each once, in order.
+    """List files, images in folders and matches of globs, in order, each once.
 
     Raises:
         InputError: a path that does not exist, or a folder or glob without an image.
@@ -37,12 +37,12 @@ def find_images(patterns: Sequence[str]) -> list[Path]:
 
 
 def picture_names(images: Sequence[Path], out: Path) -> dict[Path, Path]:
-    """Where each picture goes: its own name, numbered where two would share a stem.
+    """The path of each picture: the image's name, numbered if two images share a stem.
 
     Formats that cannot be written here become PNG.
 
     Raises:
-        InputError: a picture would replace one of the images.
+        InputError: a picture would overwrite one of the images.
     """
     names, used = {}, set()
     for path in images:
@@ -62,18 +62,18 @@ def picture_names(images: Sequence[Path], out: Path) -> dict[Path, Path]:
 
 
 def mask_name(picture: Path) -> Path:
-    """Where the label map of a picture goes."""
+    """The path of a picture's label map."""
     return picture.parent / "masks" / f"{picture.stem}.png"
 
 
 def write_image(path: Path, pixels: np.ndarray) -> None:
-    """Write (H, W, 3) uint8, blue first; a full disk raises OSError."""
+    """Write (H, W, 3) uint8, BGR; a full disk raises OSError."""
     # cv2.imwrite only returns False on failure and hides the reason.
     path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
 
 
 def read_image(path: Path):
-    """Pixels (H, W, 3), blue first, or None if the file is no image."""
+    """Pixels (H, W, 3), BGR, or None if the file is no image."""
     try:
         return mmcv.imread(str(path))
     except (cv2.error, OSError):
@@ -81,10 +81,10 @@ def read_image(path: Path):
 
 
 def read_images(paths: Sequence[Path]) -> list[np.ndarray]:
-    """Images (H, W, 3), blue first.
+    """Images (H, W, 3), BGR.
 
     Raises:
-        InputError: one that cannot be read.
+        InputError: an image cannot be read.
     """
     found = {path: read_image(path) for path in paths}
     for path, image in found.items():

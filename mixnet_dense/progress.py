@@ -6,7 +6,7 @@ from typing import TextIO
 
 
 class Progress:
-    """Time left: one changing line on a terminal, a line per quarter elsewhere."""
+    """Prints the time left: one live line on a terminal, elsewhere a line per quarter."""
 
     def __init__(self, total: int, unit: str = "images", stream: TextIO | None = None) -> None:
         self._total, self._unit, self._done = total, unit, 0
@@ -15,7 +15,7 @@ class Progress:
         self._started = self._shown = time.monotonic()
 
     def step(self) -> None:
-        """Count one as done and report when it is time to."""
+        """Count one file as done, and print a line if it is due."""
         self._done += 1
         now, last = time.monotonic(), self._done == self._total
         left = (now - self._started) / self._done * (self._total - self._done)

@@ -1,4 +1,4 @@
-"""Times of several functions taken in turns, and the memory of one."""
+"""Time several functions in turns, and measure the memory of one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.benchmark import timer  # in seconds; it waits for a GPU before it looks
+from torch.utils.benchmark import timer  # in seconds; waits for a GPU first
 
 _WARM_UP = 3
 
@@ -29,12 +29,12 @@ def interleave(
     repeats: int,
     step: Callable[[], None] = lambda: None,
 ) -> dict[str, Times]:
-    """Time functions in turns, so that whatever slows the machine slows them all.
+    """Time functions in turns, so that other load on the machine slows all of them.
 
     Args:
-        functions: by name; each is called three times to warm up, then ``repeats`` times
-            twice in a row, of which the second is timed: the first finds caches and heap as
-            another function left them.
+        functions: by name. Each is called three times to warm up. In each of the ``repeats``
+            rounds it is called twice in a row. Only the second call is timed, because
+            another function has used the caches and the heap before the first.
         repeats: at least 1.
         step: called after each round.
     """
@@ -53,7 +53,7 @@ def interleave(
 
 
 def peak_memory(function: Callable[[], object], device: str = "cpu") -> int:
-    """The most bytes of tensors that a call holds at a time, without those there before it."""
+    """Peak memory of the tensors that a call allocates, in bytes."""
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

@@ -1,4 +1,4 @@
-"""Equivalent ways to compute convolutions of channel groups, and which is taken where.
+"""Equivalent algorithms for convolutions of channel groups, and the choice among them.
 
 The measurements that decide are in docs/performance.md; `tools/benchmark.py` repeats them.
 """
@@ -13,12 +13,12 @@ depthwise kernels get a border of zeros."""
 
 
 def set_algorithm(model: nn.Module, algorithm: str | None) -> nn.Module:
-    """Have every convolution of groups in a model computed by one algorithm.
+    """Set the algorithm of every MixConv and every grouped 1x1 convolution of a model.
 
     Args:
         model: changed in place and returned.
-        algorithm: one of `ALGORITHMS`, or None for the automatic choice, which is also
-            taken where groups of unequal dilation cannot be merged.
+        algorithm: one of `ALGORITHMS`, or None for the automatic choice. Where groups cannot
+            be merged, such as those of unequal dilation, ``merged`` means the automatic choice.
 
     Raises:
         ValueError: an unknown algorithm.
@@ -34,8 +34,8 @@ def set_algorithm(model: nn.Module, algorithm: str | None) -> nn.Module:
 def choose(x: Tensor, weight: Tensor, mergeable: bool) -> str:
     """The algorithm for a MixConv: merged without gradients, else by memory layout.
 
-    The gradient of a merged weight costs by its full size, zeros included, so merging does
-    not pay in training. Only CPUs were measured; other devices take the plain algorithm.
+    The gradient of a merged weight is computed for its zeros too, so merging is slow in
+    training. Only CPUs were measured; other devices use ``split``.
     """
     if x.device.type != "cpu":
         return "split"
@@ -50,10 +50,10 @@ def choose_pointwise(x: Tensor) -> str:
 
 
 def stem_weight(weight: Tensor, channels_last: bool | None) -> Tensor:
-    """The weights of a first convolution in the memory layout that its output is to have.
+    """The weights of a first convolution in the memory layout wanted for its output.
 
-    torch gives the output of a convolution the layout of its weights: maps become
-    channels_last without a lasting copy of the images.
+    torch gives the output of a convolution the layout of its weights. So the maps become
+    channels_last, and no copy of the images is kept.
 
     Args:
         weight: (C, 3, K, K).
@@ -69,6 +69,6 @@ def is_channels_last(x: Tensor) -> bool:
 
 
 def in_layout_of(reference: Tensor, x: Tensor) -> Tensor:
-    """A map as a dense copy, or itself, in the memory layout of another map."""
+    """``x`` as a dense tensor in the memory layout of ``reference``; copied if needed."""
     layout = torch.channels_last if is_channels_last(reference) else torch.contiguous_format
     return x.contiguous(memory_format=layout)

@@ -1,4 +1,4 @@
-"""What a network's table is made of, and pure functions from table to table.
+"""The data classes of a network's table, and pure functions from table to table.
 
 A `Network` is a stem, a tuple of `Block` rows in the order and units of the paper, and
 a last 1x1 convolution. A tail reduction and a kernel swap act on the paper's own
@@ -23,7 +23,7 @@ class Block:
             convolution where ``expansion == in_channels``.
         kernels: sizes of the depthwise kernels, one per channel group.
         stride: of the depthwise convolution.
-        squeeze: squeeze-and-excitation ratio, 0 for none (of what: `Network.squeeze_of`).
+        squeeze: squeeze-and-excitation ratio, 0 for none; see `Network.squeeze_of`.
         act: activation after the expansion, the depthwise and inside the squeeze.
         expand_groups, project_groups: groups of the two 1x1 convolutions.
         project_act: activation of the projection; None is linear. A block that has one
@@ -119,7 +119,7 @@ class Network:
 
 
 def partition_channels(channels: int, groups: int, partition: str = "equal") -> tuple[int, ...]:
-    """Channels of each group (MixConv section 3.2); what is left over goes to the first.
+    """Channels of each group (MixConv section 3.2); the first group gets the remainder.
 
     ``equal``: ``channels // groups`` each. ``exponential``: group i has about
     ``2**-i`` of the channels and the last two are equal, so 32 in 4 groups
@@ -202,7 +202,7 @@ def with_kernels(network: Network, kernel_sizes: Kernels | Mapping[int, Kernels]
 
 
 def with_act(network: Network, act: str) -> Network:
-    """Replace every activation but the gates, such as by Mish."""
+    """Replace every activation except the gates, for example by Mish."""
     blocks = tuple(
         replace(block, act=act, project_act=block.project_act and act) for block in network.blocks
     )
@@ -258,10 +258,9 @@ def halve_tail(network: Network) -> Network:
 
 
 def halve_tail_for_segmentation(network: Network) -> Network:
-    """`halve_tail`; MobileNetV3 halves the expansion of its first block too.
+    """`halve_tail`; for MobileNetV3 also halve C4, which MobileNetV2 keeps.
 
-    MobileNetV3 section 6.4, the RF2 rows of table 7: of MobileNetV3 all channels of the
-    last stage, of MobileNetV2 all but that expansion.
+    MobileNetV3 section 6.4, the RF2 rows of table 7.
     """
     first = last_at_stride(network, 16) + 1
     network = halve_tail(network)

@@ -44,26 +44,26 @@ class MobileBackbone(nn.Module):
     """A mobile backbone built from a table of `mixnet_dense.backbones.tables`.
 
     Takes (N, 3, H, W), any H and W from 1 up, and returns a tuple of feature maps in
-    the order of ``out_taps``; a map at stride s is ceil(H / s) x ceil(W / s). What comes
-    after the deepest tap is not built.
+    the order of ``out_taps``. A map at stride s is ceil(H / s) x ceil(W / s). Layers
+    after the deepest tap are not built.
 
     Taps: ``c2 c3 c4 c5`` are the outputs of the last block at strides 4, 8, 16, 32;
     ``c4_expansion`` is the expansion output of the first stride-32 block (SSDLite's C4);
     ``c3_depthwise`` the depthwise output of the last stride-8 block (LR-ASPP's low tap);
-    ``last`` the last 1x1 convolution (SSDLite's C5). MobileNetV1 has neither expansions
-    nor that convolution: there they are c4 and c5. ``block0``, ``block1`` … are the
-    outputs of single rows of the table. `taps` maps each name to its `Tap`.
+    ``last`` the last 1x1 convolution (SSDLite's C5). MobileNetV1 has neither of these
+    convolutions: its ``c4_expansion`` is c4 and its ``last`` is c5. ``block0``, ``block1`` …
+    are the outputs of single rows of the table. `taps` maps each name to its `Tap`.
 
     Args:
-        arch: name of a table of the family, by default its first, or a table itself.
+        arch: name of a table of the family (default: its first), or a `Network`.
         width: width multiplier, applied with the network's own rounding rule.
-        fixed_stem: leave the first convolution out of it (timm's narrow MobileNetV3).
+        fixed_stem: do not scale the first convolution (timm's narrow MobileNetV3).
         out_taps: names of the maps to return.
         output_stride: 32, 16 or 8; below 32 the later strided blocks run at stride
             1 and later depthwise convolutions are dilated (MobileNetV3 section 6.4).
-        dilate_strided: dilate the block that lost its stride too, as torchvision does.
-        reduced_tail: None; ``'detection'``, what follows C4 is halved (MobileNetV3 table
-            6); or ``'segmentation'``, for MobileNetV3 that is C4 too (table 7, RF2).
+        dilate_strided: also dilate the block that lost its stride, as torchvision does.
+        reduced_tail: ``'detection'`` halves the channels after C4 (MobileNetV3 table 6);
+            ``'segmentation'`` also halves C4 itself in MobileNetV3 (table 7, RF2).
         kernel_sizes: odd sizes for every depthwise convolution, or a mapping from block
             index to such sizes (MixConv table 1, figure 5).
         partition: ``'equal'`` or ``'exponential'`` split of mixed convolutions.
@@ -71,14 +71,14 @@ class MobileBackbone(nn.Module):
         padding: ``'symmetric'``, or ``'same'`` for TensorFlow's (tf_* weights).
         act: replaces every activation of the table, such as ``'Mish'``.
         norm_cfg: as in mmcv. The papers train with ``eps=1e-3, momentum=0.01``.
-        frozen_stages: -1 for none, 0 the stem, n = 1 to 4 also all up to c(n + 1),
-            5 all.
+        frozen_stages: -1 freezes nothing, 0 the stem, n = 1 to 4 also the blocks up to
+            c(n + 1), 5 everything.
         norm_eval: keep batch norm statistics fixed while training.
         with_cp: recompute block activations in the backward pass to save memory.
-        channels_last: run in the channels-last memory layout; None does so on a CPU, where
-            it was measured to be faster. Values stay the same but for rounding.
-        init_cfg: as in mmengine, such as ``dict(type='Pretrained', checkpoint=...)``; it acts
-            on top of the initialisation that `init_weights` has without it.
+        channels_last: use the channels-last memory layout; None: only on a CPU, where it was
+            measured to be faster. Outputs differ only by rounding.
+        init_cfg: as in mmengine, such as ``dict(type='Pretrained', checkpoint=...)``; it is
+            applied after our own initialisation, see `init_weights`.
 
     Raises:
         ValueError: a wrong argument; the message lists what is allowed.
@@ -183,8 +183,8 @@ class MobileBackbone(nn.Module):
     def init_weights(self) -> None:
         """He initialisation by fan-in, then ``init_cfg``.
 
-        The fan-in of a depthwise kernel is its own size. A checkpoint that fits in part
-        leaves the rest as initialised here.
+        The fan-in of a depthwise kernel is its own size. If a checkpoint fits only in part,
+        the other values keep the He initialisation.
         """
         self.apply(_initialise)
         if self.init_cfg:
@@ -192,8 +192,8 @@ class MobileBackbone(nn.Module):
 
             from mixnet_dense.registry import MODELS
 
-            MODELS.import_from_location()  # which makes timm:// and tv:// known
-            if hasattr(self, "_params_init_info"):  # a host logs what initialised each value
+            MODELS.import_from_location()  # registers timm:// and tv://
+            if hasattr(self, "_params_init_info"):  # mmengine logs how values were set
                 update_init_info(self, "He initialisation by fan-in")
             initialize(self, self.init_cfg)
 

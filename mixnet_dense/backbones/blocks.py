@@ -1,8 +1,8 @@
 """The one block family of every network: expand, depthwise, se, project.
 
 Inverted residuals of MobileNetV2 (https://arxiv.org/abs/1801.04381) with the
-squeeze-and-excitation of MnasNet and MobileNetV3 and the MixConv of MixNet; which
-of them a block has is data of its `arch.Block` row.
+squeeze-and-excitation of MnasNet and MobileNetV3 and the MixConv of MixNet. Its
+`arch.Block` row says which of these a block has.
 """
 
 from collections.abc import Mapping
@@ -39,9 +39,9 @@ def build_act(name: str) -> nn.Module:
 class BatchNorm2d(nn.BatchNorm2d):
     """Batch norm that also trains on one value per channel.
 
-    Batch statistics of one value (one image, a 1x1 map: SSDLite's last map, the pooled
-    branch of a segmentation head) do not exist; the running ones take their place, where
-    torch raises ValueError.
+    With one image and a 1x1 map (SSDLite's last map, the pooled branch of a segmentation
+    head) there are no batch statistics, and torch raises ValueError. Here the running
+    statistics are used.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ def own_norm(norm_cfg: Mapping) -> dict:
     """``norm_cfg`` with `BatchNorm2d` in place of torch's; other layers stay.
 
     Raises:
-        ValueError: None; every network here is built of normalised convolutions.
+        ValueError: ``norm_cfg`` is None.
     """
     if norm_cfg is None:
         raise ValueError("norm_cfg=None: must be a norm layer such as dict(type='BN')")
@@ -86,7 +86,7 @@ class ConvNormAct(nn.Module):
 
     Args:
         conv: any module (N, C_in, H, W) -> (N, channels, H', W').
-        channels: what the normalisation sees.
+        channels: output channels of ``conv``.
         norm_cfg: as in mmcv, such as ``dict(type='BN')``.
         act: activation name, or None for a linear output.
     """
@@ -160,8 +160,8 @@ class InvertedResidual(nn.Module):
         squeeze_act, gate: its activations.
         stride, dilation: of the depthwise convolution; ``stride`` differs from the row's
             where the output stride was lowered (the residual follows the row).
-        stop: ``'expand'`` or ``'depthwise'`` builds no further than that child: the
-            last block of a backbone whose deepest tap lies inside it.
+        stop: ``'expand'`` or ``'depthwise'`` builds nothing after that child, for the last
+            block of a backbone whose deepest tap is inside that block.
         norm_cfg, partition, dilated, padding: see `MixConv2d` and `ConvNormAct`.
     """
 
@@ -217,7 +217,7 @@ class InvertedResidual(nn.Module):
         return x + out if self.residual else out
 
     def forward_taps(self, x: Tensor) -> dict[str, Tensor]:
-        """The outputs of the children there are, by name, and the block's as ``'out'``."""
+        """The outputs of the built children by name, and the block's own as ``'out'``."""
         outputs = {"expand": self.expand(x)}
         if hasattr(self, "depthwise"):
             outputs["depthwise"] = self.depthwise(outputs["expand"])

@@ -16,7 +16,7 @@ PADDINGS = ("symmetric", "same")
 
 
 def pad_same(x: Tensor, kernel: int, stride: int, dilation: int = 1) -> Tensor:
-    """Pad (N, C, H, W) as TensorFlow's SAME does: the odd pixel goes right and below."""
+    """Pad (N, C, H, W) as TensorFlow's SAME does: an odd pixel goes to the right or bottom."""
     height, width = (
         max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
         for size in x.shape[-2:]
@@ -97,7 +97,7 @@ class MixConv2d(nn.ModuleList):
             convs.append(DepthwiseConv2d(width, kernel, stride, own_dilation, padding))
         super().__init__(convs)
         self.algorithm: str | None = None
-        # TensorFlow pads a strided 1x1 kernel less than the border it would get.
+        # With SAME padding a strided 1x1 kernel reads other pixels than a larger one's centre.
         cropped = padding == "same" and stride > 1 and 1 in kernel_sizes
         self.mergeable = len({conv.dilation for conv in convs}) == 1 and not cropped
 
@@ -107,7 +107,7 @@ class MixConv2d(nn.ModuleList):
         return max(self, key=lambda conv: conv.kernel_size[0])
 
     def merged_weight(self) -> Tensor:
-        """All weights in kernels of the largest size K, zeros around the smaller: (C, 1, K, K)."""
+        """All weights as (C, 1, K, K), K the largest size; smaller kernels get a zero border."""
         size = self.largest.kernel_size[0]
         borders = [(size - conv.kernel_size[0]) // 2 for conv in self]
         return torch.cat(

@@ -1,4 +1,4 @@
-"""Where the named feature maps of a network are: pure functions over its table, without torch."""
+"""Find the named feature maps in a network's table, by pure functions without torch."""
 
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ class Place(NamedTuple):
 
 
 def lay_out(network: Network, output_stride: int, dilate_strided: bool) -> list[tuple[int, int]]:
-    """Stride and dilation that the depthwise convolution of each block really has."""
+    """Stride and dilation of each block's depthwise convolution at an output stride."""
     layout = []
     reached, dilation = 2, 1
     for block in network.blocks:
@@ -37,7 +37,7 @@ def lay_out(network: Network, output_stride: int, dilate_strided: bool) -> list[
 
 
 def find_places(network: Network) -> dict[str, Place]:
-    """Where each tap of a network is; `backbone.MobileBackbone` says what they are."""
+    """Where each tap of a network is read; `backbone.MobileBackbone` describes the taps."""
     ends = {name: last_at_stride(network, 2 ** int(name[1])) for name in ("c2", "c3", "c4")}
     places = {name: Place(end, "out") for name, end in ends.items()}
     places["c5"] = Place(len(network.blocks) - 1, "out")
