@@ -1,8 +1,8 @@
 """Anchors of SSDLite, in fractions of the image as in the papers' released code.
 
 A scale is a side in fractions of the image; the six maps have scales spaced evenly
-from 0.2 to 0.95 (SSD, https://arxiv.org/abs/1512.02325, equation 4). Anchors follow
-the image, so that no input size is written down anywhere.
+from 0.2 to 0.95 (SSD, https://arxiv.org/abs/1512.02325, equation 4). So anchors need no
+fixed input size.
 """
 
 import functools
@@ -19,18 +19,18 @@ Shapes = tuple[tuple[float, float], ...]
 
 @TASK_UTILS.register_module()
 class SSDLiteAnchorGenerator:
-    """Anchors per map: scale, geometric mean with the next, ratios.
+    """Anchors of each map: the scale, its geometric mean with the next scale, the ratios.
 
     Args:
         levels: number of maps.
         min_scale, max_scale: of the first and the last map, in fractions of the image.
         ratios: width / height.
-        inverses: of the ratios, each of which comes after its ratio; None for 1 / ratio.
-        mean_last: the geometric mean comes after the ratios, as in TensorFlow.
+        inverses: a second ratio, placed after each ratio; None for 1 / ratio.
+        mean_last: put the geometric mean after the ratios, as TensorFlow does.
         first_level: 3 anchors on the first map, scale 0.1 and the ratios 2 and 1/2 (the
             papers), or 6 as on the others (torchvision).
         clip: limit widths and heights to the image (torchvision).
-        scales: of each map and one more, in place of evenly spaced ones (mmdet).
+        scales: levels + 1 scales to use instead of evenly spaced ones (mmdet).
 
     Raises:
         ValueError: ``first_level`` is neither 3 nor 6, or ``scales`` is not levels + 1 long.
@@ -83,7 +83,7 @@ class SSDLiteAnchorGenerator:
         Args:
             maps: (height, width) of each feature map.
             image: (height, width) of the network's input in pixels.
-            device: where the result lies.
+            device: of the result.
 
         Returns:
             (A, 4) corners ``x1, y1, x2, y2`` in pixels; row by row through a map, its
@@ -93,7 +93,7 @@ class SSDLiteAnchorGenerator:
         return _anchors(self.shapes, maps, (int(image[0]), int(image[1])), str(device))
 
     def traced(self, maps, image, device) -> Tensor:
-        """`anchors` not cached and for sizes that an exporter leaves open."""
+        """Like `anchors`, but not cached; the sizes may be symbols of an exporter."""
         return place(self.shapes, maps, image, device)
 
 

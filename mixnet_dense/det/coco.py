@@ -1,9 +1,9 @@
 """COCO annotations and metric with labels that follow the class names.
 
-mmdet numbers labels by the order of the annotation file, whatever the order or number of
-``classes``: names go wrong where the two differ, evaluation stops with IndexError where
-the file has fewer, and a file with none of them counts as one without objects. Here label
-i is ``classes[i]`` in every file.
+mmdet numbers labels by the order of the annotation file, not of ``classes``. If the two
+orders differ, class names are wrong. If the file has fewer classes, evaluation stops with
+IndexError; if it has none of them, it counts as a file without objects. Here label i is
+``classes[i]`` in every file.
 """
 
 import json
@@ -25,11 +25,11 @@ from mixnet_dense.registry import DATASETS, METRICS
 class CocoDataset(HostDataset):
     """mmdet's CocoDataset; label i is class i, classes that the file lacks stay empty.
 
-    With ``test_mode=True`` the file may have no ``annotations``, as COCO's test-dev has none.
+    With ``test_mode=True`` the file may have no ``annotations``, as in COCO's test-dev.
 
     Raises:
-        InputError: the annotation file is not JSON, not COCO's, has none of the classes or
-            annotations of no category, or an image on the local disk is not there.
+        InputError: the annotation file is not JSON or not in COCO's format, has none of the
+            classes, or has annotations of an unknown category; or a local image is missing.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -73,7 +73,7 @@ class CocoDataset(HostDataset):
                 f"config's classes {_shorten(classes)}; set metainfo=dict(classes=(...)) in the "
                 "datasets and num_classes in the head"
             )
-        # One id per class, in order; no annotation has a negative one.
+        # One id per class, in order. Missing classes get negative ids, which no annotation has.
         aligned = [ids.get(name, -1 - index) for index, name in enumerate(classes)]
         coco.get_cat_ids = lambda *_args, **_kwargs: aligned
         return coco
@@ -108,7 +108,7 @@ class CocoMetric(HostMetric):
 
 
 def _relabel(found: dict, labels: np.ndarray) -> dict:
-    """Detections with label i made ``labels[i]``, without those where that is -1."""
+    """Replace label i of the detections by ``labels[i]``; -1 drops a detection."""
     renamed = labels[found["labels"]]
     kept = renamed >= 0
     fields = {name: found[name][kept] for name in ("bboxes", "scores")}
@@ -120,7 +120,7 @@ def _ids(coco: COCO) -> dict[str, int]:
 
 
 def _check_images(annotations: str, paths: Sequence[str]) -> None:
-    """One look into each folder: a file that is not there would end an epoch of work."""
+    """List each folder once: a missing file would stop training during an epoch."""
     folders = {os.path.dirname(path) for path in paths}
     there = {path: set(os.listdir(path)) if os.path.isdir(path) else () for path in folders}
     missing = [path for path in paths if os.path.basename(path) not in there[os.path.dirname(path)]]

@@ -16,7 +16,7 @@ from mixnet_dense.registry import MODELS
 
 @MODELS.register_module()
 class SSDLite(SingleStageDetector):
-    """Backbone, `SSDLiteNeck` and `SSDLiteHead`; each number that is left out is filled in.
+    """Backbone, `SSDLiteNeck` and `SSDLiteHead`; missing channel counts are filled in.
 
     Images (N, 3, H, W) to class scores and box offsets of the backbone's maps and of four
     smaller ones. ``in_channels`` of neck and head come from ``backbone.taps``;

@@ -1,4 +1,4 @@
-"""SSDLite's head: mmdet's SSDHead with the papers' defaults, and what is broken mended.
+"""SSDLite's head: mmdet's SSDHead, repaired and with the papers' defaults.
 
 Papers: https://arxiv.org/abs/1512.02325 (SSD), https://arxiv.org/abs/1801.04381
 (SSDLite). Deviations from mmdet 3.3's SSDHead: inference works; an image without
@@ -38,15 +38,14 @@ class SSDLiteHead(SSDHead):
         in_channels: of each map.
         anchor_generator: see `SSDLiteAnchorGenerator`.
         bbox_coder: as in mmdet; variances 0.1 and 0.2 as in SSD.
-        loss_cls: `SoftmaxLoss` or `SigmoidLoss`, which also decides what a score is.
+        loss_cls: `SoftmaxLoss` or `SigmoidLoss`; scores are the softmax or the sigmoid.
         norm_cfg, act_cfg, init_cfg: as in mmcv.
-        train_cfg: ``iou_threshold``, ``crowd_iof`` (see `targets.match`); ``neg_pos_ratio``
-            and ``min_negatives`` hard negatives per image, or all where the ratio is None;
-            ``loss_bbox_weight``.
+        train_cfg: ``iou_threshold``, ``crowd_iof`` (see `targets.match`); ``neg_pos_ratio``,
+            hard negatives per positive, None for all negatives; ``min_negatives``, the least
+            number of hard negatives per image; ``loss_bbox_weight``.
         test_cfg: ``nms_pre`` candidates (anchor and class) per image before decoding,
             ``score_thr``, ``nms`` (any of mmcv's; plain ``nms`` runs for the batch at once
-            and stops at ``max_per_img``), ``max_per_img``. In a detector both are given to the
-            detector, which hands them on.
+            and stops at ``max_per_img``), ``max_per_img``. A detector passes both on.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class SSDLiteHead(SSDHead):
             init_cfg=init_cfg,
         )
         self.loss_cls = HOST_MODELS.build(loss_cls)
-        self.use_sigmoid_cls = self.loss_cls.use_sigmoid  # outlives the loss in exported files
+        self.use_sigmoid_cls = self.loss_cls.use_sigmoid  # kept when `fuse` removes the loss
         self.train_cfg = _merge("train_cfg", _TRAIN, train_cfg)
         self.test_cfg = _merge("test_cfg", _TEST, test_cfg)
 
@@ -142,7 +141,7 @@ class SSDLiteHead(SSDHead):
         return dict(loss_cls=loss_cls / total, loss_bbox=loss_bbox / total)
 
     def _classification(self, scores: Tensor, matched: Tensor, labels: Tensor) -> Tensor:
-        """Sum over positives and negatives, of these the hardest of each image or all."""
+        """The loss summed over positives and over the hardest, or all, negatives."""
         target = torch.full_like(matched, self.num_classes)
         if labels.shape[1]:
             found = labels.gather(1, matched.clamp(min=0))
@@ -166,7 +165,7 @@ class SSDLiteHead(SSDHead):
         rescale=False,
         with_nms=True,
     ) -> list[InstanceData]:
-        """Boxes of each image by falling score.
+        """Boxes of each image by decreasing score.
 
         Args:
             cls_scores, bbox_preds: as in `loss_by_feat`.
@@ -221,7 +220,7 @@ def _nothing(anchors: Tensor) -> InstanceData:
 
 
 def _suppress(result: InstanceData, cfg) -> InstanceData:
-    """Another suppression of mmcv's within each class; at most ``max_per_img`` remain."""
+    """Another method of mmcv's, within each class; at most ``max_per_img`` boxes remain."""
     if len(result):
         _, kept = batched_nms(result.bboxes, result.scores, result.labels, cfg["nms"])
         result = result[kept]

@@ -1,4 +1,4 @@
-"""What the class scores of anchors cost, and how scores become confidences."""
+"""Classification losses of anchors."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from mixnet_dense.registry import MODELS
 
 @MODELS.register_module()
 class SoftmaxLoss(nn.Module):
-    """Classes exclude each other, the background is one of them (SSD, equation 3)."""
+    """Softmax cross-entropy; the background is one of the classes (SSD, equation 3)."""
 
     use_sigmoid = False
 
@@ -28,16 +28,16 @@ class SoftmaxLoss(nn.Module):
 
 @MODELS.register_module()
 class SigmoidLoss(nn.Module):
-    """Each class stands by itself: binary cross-entropy, summed over the classes.
+    """Binary cross-entropy of each class, summed over the classes.
 
     With ``alpha`` and ``gamma`` it is the focal loss, https://arxiv.org/abs/1708.02002,
-    equation 5: the cross-entropy of a class with the probability p times ``alpha (1 - p)^gamma``
-    where it is the target, ``(1 - alpha) p^gamma`` where it is not. Both kinds are those of
-    TensorFlow's Object Detection API.
+    equation 5. For a class with probability p the cross-entropy is multiplied by
+    ``alpha (1 - p)^gamma`` if it is the target, else by ``(1 - alpha) p^gamma``. Both losses
+    are those of TensorFlow's Object Detection API.
 
     Args:
-        background_as_zeros: an anchor without an object has no class; else it has the class
-            background, whose slot is trained like any other, and has no part in predictions.
+        background_as_zeros: the target of an anchor without an object is 0 for all slots. If
+            False, it is 1 for the background's slot, which is trained but never predicted.
         alpha: None for no such factor.
         gamma: 0 for no such factor.
     """

@@ -13,7 +13,7 @@ from mixnet_dense.backbones.blocks import own_norm
 from mixnet_dense.backbones.mixconv import PADDINGS, pad_same
 from mixnet_dense.registry import MODELS
 
-# Of the released SSDLite configurations, for every layer outside the backbone.
+# The initialisation of the released SSDLite configurations outside the backbone.
 INIT = [
     dict(type="TruncNormal", layer="Conv2d", std=0.03),
     dict(type="Constant", val=1, layer="BatchNorm2d"),
@@ -23,7 +23,7 @@ EXTRA_CHANNELS = (512, 256, 256, 128)
 
 @MODELS.register_module()
 class SameConv2d(nn.Conv2d):
-    """A convolution that pads as TensorFlow's SAME; with stride 1 that is the given padding."""
+    """A convolution with TensorFlow's SAME padding; with stride 1 the given padding is equal."""
 
     def __init__(self, inputs, outputs, kernel_size, stride=1, padding=0, **options):
         self.same = stride > 1
@@ -37,7 +37,7 @@ class SameConv2d(nn.Conv2d):
 
 @MODELS.register_module()
 class SSDLiteNeck(SSDNeck):
-    """C4 and C5 as they are, then extra maps at half the size each.
+    """C4 and C5 unchanged, then extra maps, each half the size of the map before.
 
     An extra layer is a 1x1 convolution to half its width, a 3x3 depthwise convolution
     of stride 2 and a 1x1 convolution to its width, each with batch norm and ReLU6. At

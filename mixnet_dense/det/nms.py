@@ -9,19 +9,19 @@ def greedy_nms(
 ) -> Tensor:
     """The first ``limit`` survivors of each image.
 
-    Candidates are visited in their order, by falling score; one whose IoU with an earlier
-    survivor of its class is greater than the threshold is dropped. The work is that of the
-    survivors wanted, not of the candidates there are.
+    Candidates must come by decreasing score. A candidate is dropped if its IoU with an
+    earlier survivor of its class is greater than the threshold. The number of steps is that
+    of the survivors, not of the candidates.
 
     Args:
         boxes: corners (N, K, 4) of any unit.
         labels: (N, K).
-        valid: (N, K), False for candidates that do not count.
+        valid: (N, K), False for candidates to ignore.
         iou_threshold: in [0, 1].
-        limit: survivors at most of an image.
+        limit: the most survivors of an image.
 
     Returns:
-        (N, <= limit) places in K, -1 after the last survivor.
+        (N, <= limit) indices into K, -1 after the last survivor.
     """
     x1, y1, x2, y2 = boxes.unbind(-1)  # each (N, K)
     areas = (x2 - x1) * (y2 - y1)

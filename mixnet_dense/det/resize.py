@@ -10,16 +10,16 @@ from mixnet_dense.registry import TRANSFORMS
 class TensorFlowResize(Resize):
     """mmdet's ``Resize`` with the bilinear of ``tf.image.resize_bilinear``.
 
-    A pixel of the result at x is read at ``x * old / new`` of the image: the first pixels of
-    both lie on each other, no corners are aligned, and there is no half of a pixel between. The
-    result is float32, not rounded. Masks and label maps are resized as by mmdet.
+    Pixel x of the result is read at ``x * old / new`` of the image, without aligned corners and
+    without an offset of half a pixel. The result is float32, not rounded. Masks and label maps
+    are resized as by mmdet.
 
     Args:
         scale: (width, height) of the result.
         **options: of mmdet's ``Resize``.
 
     Raises:
-        ValueError: ``keep_ratio``; the image is stretched.
+        ValueError: ``keep_ratio=True``; the image is always stretched.
     """
 
     def __init__(self, scale: tuple[int, int], **options):
@@ -47,7 +47,7 @@ def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _places(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The two places that each new one lies between, and its distance from the first."""
+    """For each new pixel its two old neighbours, and its distance from the first of them."""
     place = np.arange(new, dtype=np.float32) * np.float32(old / new)
     low = place.astype(np.int64)
     return low, np.minimum(low + 1, old - 1), place - low.astype(np.float32)

@@ -63,12 +63,12 @@ def overlaps(anchors: Tensor, boxes: Tensor, over_anchor: bool = False) -> Tenso
 def match(
     anchors: Tensor, boxes: Boxes, crowds: Boxes, threshold: float = 0.5, crowd_iof: float = 0.5
 ) -> Tensor:
-    """The box each anchor stands for.
+    """Match each anchor with a box.
 
-    An anchor takes the box it overlaps most if their IoU reaches ``threshold``; every
-    box also takes the anchor it overlaps most (of two boxes after the same anchor the
-    later has it). Free anchors that lie in a crowd region by more than ``crowd_iof`` of
-    their area are ignored.
+    An anchor takes the box it overlaps most if their IoU reaches ``threshold``. Every box
+    also takes the anchor it overlaps most; if two boxes take the same anchor, the later box
+    gets it. Unmatched anchors are ignored if more than ``crowd_iof`` of their area is in a
+    crowd region.
 
     Returns:
         (N, A) box index, `NEGATIVE` or `IGNORED`.
@@ -99,7 +99,7 @@ def _match(anchors, boxes: Boxes, crowds: Boxes, threshold: float, crowd_iof: fl
     iou = overlaps(anchors, boxes.corners).masked_fill(~boxes.valid[:, None], -1.0)
     best, which = iou.max(-1)
     matched = torch.where(best >= threshold, which, matched)
-    # Each box's own best anchor; amax makes "the later box has it" independent of order.
+    # Each box's own best anchor; with amax the later box gets it, whatever the order of writes.
     indices = torch.arange(count, device=anchors.device).expand(images, count)
     taken = torch.where(boxes.valid, indices, NEGATIVE)
     forced = torch.full_like(matched, NEGATIVE)

@@ -15,21 +15,21 @@ _TRIALS = 50  # windows drawn for one overlap, as in SSD's own code
 class ExpandMinIoURandomCrop(BaseTransform):
     """mmdet's ``Expand`` followed by its ``MinIoURandomCrop``, with the same odds.
 
-    Draws the large canvas and the window on it first and paints only what the window
-    shows, where the two in turn fill up to 16 times the image; the windows tried for one
-    overlap are judged at once. For boxes: masks and segmentation maps are not cropped.
+    Draws the sizes of canvas and window at random first, and then paints only the window.
+    mmdet's pair fills the whole canvas, up to 16 times the image. All windows tried for one
+    overlap are checked at once. Masks and segmentation maps are not supported.
 
     Changes ``img`` (H, W, 3), ``img_shape``, ``gt_bboxes`` and, where present,
     ``gt_bboxes_labels`` and ``gt_ignore_flags``: boxes whose centre is outside are dropped.
 
     Args:
-        mean: what surrounds the image, a value per channel.
+        mean: the colour around the image, a value per channel.
         to_rgb: ``mean`` is RGB and the image BGR.
-        ratio_range: sides of the canvas in those of the image, both at least 1.
+        ratio_range: sides of the canvas over those of the image, both at least 1.
         prob: of a canvas larger than the image.
-        min_ious: overlaps of which one is drawn, and which every box must have with the
-            window; also none, and the whole canvas, as often as each.
-        min_crop_size: smallest side of a window in that of the canvas.
+        min_ious: one of these is drawn; every box must have at least this IoU with the
+            window. "No limit" and "no crop" are drawn as often as each of them.
+        min_crop_size: smallest side of a window, as a share of the canvas's.
 
     Raises:
         ValueError: ``ratio_range`` below 1; the image has masks or a segmentation map.

@@ -13,7 +13,7 @@ from mixnet_dense.registry import OPTIM_WRAPPERS
 class CpuAmpOptimWrapper(OptimWrapper):
     """Runs the forward pass in bfloat16, which needs no loss scaling.
 
-    Worth it on CPUs with bfloat16 instructions only; others compute it slowly.
+    CPUs without bfloat16 instructions compute it slowly.
     """
 
     @contextmanager

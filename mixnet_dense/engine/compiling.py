@@ -16,7 +16,7 @@ def compile_backbone(model: nn.Module, backend: str = "inductor") -> nn.Module:
     and losses stay as they are. Parameters keep their names.
 
     Args:
-        model: a backbone, a classifier, a detector or segmenter, or such in a wrapper for
+        model: a backbone, a classifier, a detector or a segmenter, also in a wrapper for
             several devices; changed in place and returned.
         backend: of torch.compile.
     """

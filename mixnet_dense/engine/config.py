@@ -1,4 +1,4 @@
-"""From a config file and the command line to data and models, bad input told in one line."""
+"""Read a config, check the files that it names, and open its model."""
 
 import ast
 import sys
@@ -15,7 +15,7 @@ from mixnet_dense.export.hosted import exported_model, is_exported
 from mixnet_dense.weights.load import load_model
 
 _SPLITS = ("train", "val", "test")
-# By dataset type: what to do where its files are not there.
+# By dataset type: what to do if its files are missing.
 _GET = {
     "CityscapesDataset": "unpack Cityscapes' leftImg8bit/ and gtFine/ (cityscapes-dataset.com) "
     "there and run: python tools/prepare_data.py cityscapes, or run the embedded sample with: "
@@ -64,7 +64,7 @@ def _parse_option(option: str) -> tuple[str, object]:
 
 
 def _check_key(config: Config, key: str) -> None:
-    """A key's parents must exist: ``model.backbon.arch`` is a slip, not a new branch."""
+    """A key's parents must exist: ``model.backbon.arch`` is a typing error, not a new key."""
     node = config
     *parents, _ = key.split(".")
     for depth, name in enumerate(parents):
@@ -81,14 +81,13 @@ def _check_key(config: Config, key: str) -> None:
 
 @contextmanager
 def slips_named(what: str):
-    """An error that a config's names and values caused ends the block as one line.
+    """Turn an error that the config caused into one line.
 
-    Within the block hosts build what a config names. The config is at fault if no code of
-    the user's own was running, only the hosts' and this package's: then nothing but the
-    config's names and values can have caused the error. An error of one of the hosts
-    counts whatever its kind, since each has its own way to reject a value; one of this
-    package counts if it is a ValueError or a TypeError, which is how this package does.
-    Every other error, above all one in a user's own dataset or transform, passes unchanged.
+    Within the block the hosts build what a config names. The config caused the error if only
+    code of the hosts and of this package was running, and no code of the user's. An error of
+    a host counts whatever its type, since each host rejects values in its own way. An error
+    of this package counts if it is a ValueError or a TypeError. Every other error passes
+    unchanged, such as one in a user's own dataset or transform.
 
     Raises:
         InputError: ``what``, the error's type and the first line of its message.
@@ -110,7 +109,7 @@ def _config_at_fault(error: BaseException) -> bool:
         return False
     known = _HOSTS | {"mixnet_dense"} | sys.stdlib_module_names
     while error is not None and known.issuperset(_packages(error)):
-        error = error.__context__  # what it was raised in place of
+        error = error.__context__  # the error that it replaced
     return error is None
 
 
@@ -124,7 +123,7 @@ def _packages(error: BaseException) -> list[str]:
 
 
 def datasets(config: Config, splits: Sequence[str] = _SPLITS) -> Iterator[ConfigDict]:
-    """The dataset configs of a config's loaders, wrappers such as RepeatDataset opened."""
+    """The dataset configs of a config's loaders, without wrappers such as RepeatDataset."""
     for split in splits:
         loader = config.get(f"{split}_dataloader")
         dataset = loader.get("dataset") if loader else None
@@ -135,7 +134,7 @@ def datasets(config: Config, splits: Sequence[str] = _SPLITS) -> Iterator[Config
 
 
 def check_files(config: Config, splits: Sequence[str] = _SPLITS) -> None:
-    """Say what is missing before anything is built; remote storage is left to mmengine.
+    """Check, before anything is built, that the config's local files exist.
 
     Raises:
         InputError: an annotation file or image folder does not exist.
@@ -183,12 +182,12 @@ def open_model(config: Config, path: str) -> nn.Module:
     """The config's detector or segmenter with trained weights.
 
     Args:
-        path: a checkpoint of that config's model, a work dir for the newest complete one in
-            it, or an exported file. The file's content decides which.
+        path: a checkpoint of that config's model, a work dir for its newest complete checkpoint,
+            or an exported file; see `export.hosted.is_exported`.
 
     Returns:
-        It is in eval mode and has ``dataset_meta`` with the class names. It lies on the GPU
-        where there is one; with an exported file it stays on the CPU.
+        The model in eval mode, with the class names in ``dataset_meta``. It is on the GPU if
+        there is one; with an exported file it stays on the CPU.
 
     Raises:
         InputError: see `weights.load.load_model` and `export.hosted.exported_model`; or the

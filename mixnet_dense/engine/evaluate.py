@@ -1,4 +1,4 @@
-"""Evaluating a model with the metrics its config names."""
+"""Evaluate a model with the metrics that its config names."""
 
 from pathlib import Path
 
@@ -25,20 +25,20 @@ def evaluate(
     """Run the config's test loop, on the processes that `runner.launch` joined.
 
     Args:
-        config: see `config.load_config`, and `variants` for how else to test it; it is not
+        config: see `config.load_config` and, for other ways of testing, `variants`; it is not
             changed.
         model: with trained weights, see `config.open_model`.
         folder: for logs.
         out: JSON file to write ``{"metrics": {…}}`` to.
-        report: folder for ``metrics.json``, ``predictions.json`` with what was found in
-            all images (see `results.Results`), and pictures of the first twelve.
+        report: folder for ``metrics.json``, ``predictions.json`` with the results of all
+            images (see `results.Results`), and pictures of the first twelve.
 
     Returns:
         The metrics by mm's names, such as ``coco/bbox_mAP`` or ``mIoU``; None where
         undefined.
 
     Raises:
-        InputError: see `runner.test_runner`; or a place that cannot be written.
+        InputError: see `runner.test_runner`; or a file cannot be written.
     """
     targets = [out] if out else []
     if report:
@@ -59,7 +59,7 @@ def evaluate(
 
 
 def _results(runner: Runner, report: Path) -> ResultsHook:
-    """Rows of all images and pictures of the first, taken along in the test loop."""
+    """A hook that collects the rows of all images and draws the first images."""
     dataset = runner.test_loop.dataloader.dataset
     first = range(min(_PICTURES, len(dataset)))
     images = [Path(dataset.get_data_info(index)["img_path"]) for index in first]

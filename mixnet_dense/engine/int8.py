@@ -32,18 +32,19 @@ def export_int8(config: Config, model: nn.Module, images, request: Request) -> P
     """Export a model, quantise it, compare both files, and keep the int8 file.
 
     Args:
-        config: its training images calibrate, its test set measures; most often the model's.
+        config: its training images are for calibration, its test set for evaluation; most
+            often the config of the model.
         model, images, request: see `exporter.export`.
 
     Returns:
-        See `compare`; it is printed, too.
+        See `compare`; the pairs are printed, too.
 
     Raises:
         InputError: see `exporter.export`; or the config's test images are resized to another
             size than the file's.
     """
     need_option(request.format, "int8", "--int8")
-    need("--int8", "nncf", "onnxruntime")  # which runs the model to see its ranges
+    need("--int8", "nncf", "onnxruntime")  # which runs the model for calibration
     size, (measured, keep_ratio) = (
         request.size or pipeline_resize(model.cfg)[0],
         pipeline_resize(config),
@@ -72,17 +73,17 @@ def compare(config: Config, paths: tuple[str, str], images: np.ndarray) -> Pairs
     """Measures of a float32 and an int8 file.
 
     Args:
-        config: whose test set is evaluated on; logs go beside the first file.
+        config: its test set is used; logs go into the folder of the first file.
         paths: exported files of that config's model.
         images: (N, 3, H, W) float32 to time a call with.
 
     Returns:
-        Pairs by mm's names (mAP in [0, 1], mIoU and aAcc in per cent), and ``ms``: the median
-        of a call on one thread, of calls in turns.
+        Pairs by mm's names (mAP in [0, 1], mIoU and aAcc in per cent), and ``ms on one
+        thread``, the median time of a call. Both files are called in turns.
     """
     config = copy.deepcopy(config)
-    # mmengine keeps a visualizer for the whole process: one that writes would go on doing so
-    # into this folder, for other runs and when it is gone.
+    # mmengine keeps one visualizer for the whole process. One that writes files would still
+    # write into this folder in later runs, even after the folder is removed.
     config.visualizer = dict(type="Visualizer", name="comparison")
     folder = str(Path(paths[0]).parent)
     before, after = (

@@ -1,4 +1,4 @@
-"""Predictions of images: pictures, and one file of what was found."""
+"""Predict images: write a picture of each, and one file of all results."""
 
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -29,15 +29,15 @@ def predict(
         images: files.
         out: folder for one picture per image, under its own name, and for
             ``predictions.json``, see `results.Results`. Ids are those of the test set's
-            annotation file where that is there; an image that is not in it has the number
-            in its name as ``image_id`` if its name is one, else the name.
-        score: boxes below it are not drawn; the file has all.
+            annotation file, if it exists. The ``image_id`` of any other image is its name,
+            as a number if the name is one.
+        score: boxes with a lower score are not drawn; the file has all boxes.
 
     Returns:
         The rows of ``predictions.json``.
 
     Raises:
-        InputError: after all readable images are done, naming those that are not.
+        InputError: some images cannot be read; raised after all others are done.
     """
     target = str(Path(out) / "predictions.json")
     check_writable(target)

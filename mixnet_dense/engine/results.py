@@ -1,4 +1,4 @@
-"""What a model found in images, as rows of ``predictions.json`` and as pictures."""
+"""A model's results as rows of ``predictions.json`` and as pictures."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,16 +21,16 @@ class Results:
     """Describes and draws a detector's or segmenter's data samples.
 
     A detector gives a row per box in the form that ``COCO.loadRes`` reads: ``image_id``,
-    ``category_id``, ``bbox`` (x, y, width, height in pixels) and ``score``, and beside them
+    ``category_id``, ``bbox`` (x, y, width, height in pixels) and ``score``, and also
     ``file_name`` and ``category``, the class name. A segmenter gives a row per image: the
-    share of the pixels that each class has, and with a picture the names of it and of
-    ``masks/NAME.png``, which has the class numbers as a palette image.
+    share of the pixels of each class, and the names of the picture, if it is drawn, and of
+    ``masks/NAME.png``, a palette image of class numbers.
 
     Args:
         meta: ``classes``, and ``palette`` if there is one.
-        categories: an annotation file's id of each class, None for a class that it lacks; by
+        categories: the annotation file's id of each class, None for a class that it lacks; by
             default COCO's ids for COCO's 80 classes, 1, 2, 3 … for any others.
-        score: boxes below it are not drawn.
+        score: boxes with a lower score are not drawn.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class Results:
         self._categories = categories or coco_ids(meta["classes"])
 
     def __call__(self, sample: BaseDataElement, path: Path, picture: Path | None) -> list[dict]:
-        """The rows of the image at ``path``, which is drawn where ``picture`` says, if it does.
+        """Return the rows of the image at ``path``, and draw it to ``picture``, if given.
 
-        The host's visualizer draws boxes, or label maps: predicted ones at the right of
-        annotated ones, if there are any.
+        The host's visualizer draws boxes, or label maps: the annotated map, if there is one,
+        and to its right the predicted map.
         """
         if "pred_sem_seg" in sample:
             return [self._map(sample.cpu(), path, picture)]
@@ -78,7 +78,7 @@ class Results:
             return row
         from mmseg.visualization import SegLocalVisualizer
 
-        if len(self._meta.get("palette") or ()) != len(classes):  # colours drawn by lot
+        if len(self._meta.get("palette") or ()) != len(classes):  # random colours
             lots = np.random.default_rng(0).integers(0, 256, (len(classes), 3))
             self._meta["palette"] = lots.tolist()
         mask, image = mask_name(picture), Image.fromarray(labels)
@@ -95,11 +95,10 @@ class Results:
 
 
 class ResultsHook(Hook):
-    """Takes the rows of every image along in a test loop, and draws some.
+    """Collects the rows of every image in a test loop, and draws some images.
 
     Attributes:
-        rows: of all images once the loop is done, on the main process; of each image once,
-            however many processes there are.
+        rows: after the loop, of all images, each once, on the main process only.
     """
 
     def __init__(self, results: Results, pictures: Mapping[Path, Path]):
@@ -127,7 +126,7 @@ def coco_ids(classes: Sequence[str]) -> list[int]:
 def annotated_ids(config: Config) -> tuple[dict[Path, int], dict[str, int]]:
     """Image ids by resolved path, category ids by name, of the test set's annotation file.
 
-    Both are empty where that is not on this disk, or not COCO's.
+    Both are empty if that file is not on this disk or not in COCO's format.
     """
     for dataset in datasets(config, ("test",)):
         root = Path(dataset.get("data_root") or "")

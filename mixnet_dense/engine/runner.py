@@ -24,15 +24,15 @@ from mixnet_dense.errors import InputError
 def launch(config: Config, launcher: str) -> None:
     """Join the processes that a launcher started; call it before anything is on a GPU.
 
-    With GPUs mmengine does it by the config's ``env_cfg``; without, torchrun's processes
-    exchange by gloo.
+    With GPUs mmengine does it, as the config's ``env_cfg`` says. Without GPUs the processes
+    of torchrun communicate by gloo.
 
     Args:
         launcher: ``'none'`` for a single process, ``'pytorch'`` for torchrun, ``'slurm'`` or
             ``'mpi'``.
 
     Raises:
-        InputError: torchrun did not start this process; or a launcher that needs GPUs.
+        InputError: torchrun did not start this process; or the launcher needs GPUs.
     """
     if launcher == "none" or is_distributed():
         return
@@ -64,12 +64,12 @@ def train_runner(config: Config) -> Runner:
     """A runner with model and data ready for training.
 
     Raises:
-        InputError: a name the registries do not know, an argument no module takes, or
-            annotations that do not fit the config.
+        InputError: the config has a name that the registries do not know or an argument that
+            a module does not take; or annotations do not fit the config.
     """
     config = _for_processes(config)
     if is_distributed() and get_device() == "cpu" and "model_wrapper_cfg" not in config:
-        config.model_wrapper_cfg = dict(  # mmengine's own, but for the number of a GPU
+        config.model_wrapper_cfg = dict(  # as mmengine's, without a GPU's number
             type="MMDistributedDataParallel",
             device_ids=None,
             broadcast_buffers=False,
@@ -83,7 +83,7 @@ def train_runner(config: Config) -> Runner:
 
 
 class _TestRunner(Runner):
-    """Leaves the model as it is: a test shares no gradients between processes."""
+    """Does not wrap the model: in a test, processes share no gradients."""
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         return model
@@ -122,14 +122,14 @@ def test_runner(config: Config, model: nn.Module, folder: str | None) -> Runner:
 
 
 def _for_processes(config: Config) -> Config:
-    """A copy with the launcher's name, which is all that mmengine asks for by then."""
+    """A copy whose ``launcher`` tells mmengine whether there are several processes."""
     config = copy.deepcopy(config)
     config.launcher = "pytorch" if is_distributed() else "none"
     return config
 
 
 def _check_data(runner: Runner, loops: Sequence) -> None:
-    """Each loop has a batch, all datasets the same classes, and the head a slot for each."""
+    """Check that each loop has a batch, and that all datasets and the head have equal classes."""
     for loader in (loop.dataloader for loop in loops):
         if len(loader) == 0:  # it would train nothing
             size = loader.batch_sampler.batch_size
@@ -145,7 +145,7 @@ def _check_data(runner: Runner, loops: Sequence) -> None:
 
 
 def bare_model(model: nn.Module) -> nn.Module:
-    """The model itself, without the wrappers of other processes or test-time augmentation."""
+    """The model without wrappers for several processes or test-time augmentation."""
     while hasattr(model, "module"):
         model = model.module
     return model
@@ -162,7 +162,7 @@ def check_same_classes(name: str, classes: Sequence[str], of: str, expected: Seq
 
 @contextmanager
 def unreadable_images_named():
-    """An image that cannot be decoded ends a loop with its name, not a worker's traceback.
+    """Name an image that cannot be decoded, instead of showing a worker's traceback.
 
     Raises:
         InputError: mmcv failed to load an image within the block.

@@ -15,8 +15,7 @@ from mixnet_dense.registry import DATASETS
 def image_files(config: Config, split: str, count: int) -> list[Path]:
     """Up to ``count`` image files of a config's dataset, evenly spread over it, each once.
 
-    The dataset itself says which they are, whatever wraps it; annotated label maps are not
-    looked at.
+    The dataset lists them, also inside wrappers. Label maps are not read.
 
     Args:
         config: as `engine.config.load_config` reads it.
@@ -42,7 +41,7 @@ def image_files(config: Config, split: str, count: int) -> list[Path]:
 
 
 def _names_only(dataset):
-    """A dataset's config, or a list of them, that neither loads images nor checks label maps."""
+    """A copy of a dataset's config, or of a list, that loads no images and no label maps."""
     if isinstance(dataset, (list, tuple)):
         return [_names_only(each) for each in dataset]
     dataset = copy.deepcopy(dataset)

@@ -34,8 +34,8 @@ def train(
         resume: a checkpoint, or ``'auto'`` for the newest complete one of ``folder``.
         amp: mixed precision (fp16 with loss scaling on a GPU, bf16 on a CPU).
         compiled: see `compiling.compile_backbone`.
-        scale_lr: multiply the learning rate by the images of a step over those that the
-            config's ``auto_scale_lr.base_batch_size`` names.
+        scale_lr: multiply the learning rate by the images of a step, divided by the config's
+            ``auto_scale_lr.base_batch_size``.
 
     Raises:
         InputError: see `config.check_files`, `runner.train_runner` and
@@ -79,7 +79,7 @@ def _resume(config: Config, checkpoint: str) -> None:
     found = latest_checkpoint(config.work_dir) if checkpoint == "auto" else checkpoint
     if found and not Path(found).is_file():
         raise InputError(f"--resume {found}: no such file")
-    if found:  # else from the start, and from what the config loads
+    if found:  # else training starts from the beginning
         config.resume, config.load_from = True, found
 
 

@@ -17,7 +17,7 @@ from mixnet_dense.registry import MODELS
 
 
 def with_augmentation(config: Config, model: nn.Module) -> tuple[Config, nn.Module]:
-    """Config and model tested at several scales and mirrored, as ``tta_pipeline`` says."""
+    """Config and model for tests at several scales and mirrored, as ``tta_pipeline`` says."""
     wrapper, pipeline = (_wanted(config, name, "--tta") for name in ("tta_model", "tta_pipeline"))
     config = copy.deepcopy(config)
     config.test_dataloader.dataset.pipeline = pipeline
@@ -26,7 +26,7 @@ def with_augmentation(config: Config, model: nn.Module) -> tuple[Config, nn.Modu
 
 
 def with_windows(config: Config) -> Config:
-    """The config tested in overlapping windows, as its ``slide_test_cfg`` says."""
+    """The config for tests in overlapping windows, as its ``slide_test_cfg`` says."""
     windows = _wanted(config, "slide_test_cfg", "--slide")
     config = copy.deepcopy(config)
     config.model.test_cfg = windows
@@ -42,7 +42,7 @@ def _wanted(config: Config, name: str, flag: str):
 
 
 def _unannotated(config: Config) -> Config:
-    """A copy whose test pipeline wants no annotations."""
+    """A copy whose test pipeline needs no annotations."""
     config = copy.deepcopy(config)
     for dataset in datasets(config, ("test",)):
         dataset.pipeline = without_annotations(dataset.pipeline)
@@ -55,7 +55,7 @@ def _unannotated(config: Config) -> Config:
 def write_detections(
     config: Config, model: nn.Module, prefix: str, folder: str | None = None
 ) -> str:
-    """Detect in a test set that needs no annotations, and write the results COCO's server takes.
+    """Detect in a test set, with or without annotations, and write the file for COCO's server.
 
     Args:
         config, model, folder: as for `evaluate.evaluate`.
@@ -90,7 +90,7 @@ def submit(config: Config, model: nn.Module, out: str, folder: str | None = None
         out: folder for ``*.png`` of label ids; ``OUT.zip`` is what the server takes.
 
     Returns:
-        The zip file. Nothing is there unless all images are done.
+        The zip file. It is written only after all images are done.
 
     Raises:
         InputError: as `evaluate.evaluate`; ``out`` is there already; or the classes are not

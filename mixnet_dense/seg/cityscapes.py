@@ -1,4 +1,4 @@
-"""Cityscapes' dataset and metric for mmseg, with what they read checked beforehand."""
+"""Cityscapes' dataset and metric for mmseg; all label maps are checked first."""
 
 import os
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ class CityscapesDataset(HostDataset):
     """mmseg's CityscapesDataset; every label map is read once before training begins.
 
     With ``metainfo=dict(classes=..., palette=...)`` it reads any data set in Cityscapes'
-    layout: a pixel's value is the number of its class, 255 is ignored. Classes whose names
-    are all Cityscapes' own are picked out of its 19 by name, as in mmseg.
+    layout: a pixel's value is the number of its class, 255 is ignored. If all class names are
+    Cityscapes' own, these classes are selected from its 19 by name, as in mmseg.
 
     Args:
-        check_labels: read all label maps on construction, on all cores; False trusts them.
+        check_labels: whether to read all label maps on construction, on all cores.
         **options: of mmseg's dataset.
 
     Raises:
@@ -50,7 +50,7 @@ class CityscapesDataset(HostDataset):
     def _update_palette(self) -> list:
         own = self._metainfo["palette"] == self.METAINFO["palette"]
         if own and self.label_map is None and len(self._metainfo["classes"]) != 19:
-            self._metainfo["palette"] = []  # mmseg draws another
+            self._metainfo["palette"] = []  # mmseg then makes a random one
         return super()._update_palette()
 
     def load_data_list(self) -> list[dict]:
@@ -63,7 +63,7 @@ class CityscapesDataset(HostDataset):
         if "seg_map_path" in rows[0]:
             self._check_there(rows)
             if self._checks:
-                # Told to all processes: one that waits for another would wait for long.
+                # All processes must raise: else the others would wait for the one that did.
                 faults = [_first_fault(rows, self._allowed()) if is_main_process() else ""]
                 broadcast_object_list(faults)
                 if faults[0]:
@@ -80,7 +80,7 @@ class CityscapesDataset(HostDataset):
             )
 
     def _allowed(self) -> np.ndarray:
-        """Which pixel values there may be, (256,) bool."""
+        """Allowed pixel values, (256,) bool."""
         custom = self.label_map is None
         classes = self.metainfo["classes"] if custom else self.METAINFO["classes"]
         allowed = np.zeros(256, bool)
@@ -89,7 +89,7 @@ class CityscapesDataset(HostDataset):
 
 
 def _first_fault(rows: Sequence[dict], allowed: np.ndarray) -> str:
-    """What is wrong with the first bad label map, '' if all are good."""
+    """The error of the first bad label map, '' if all are good."""
 
     def look(row: dict) -> str:
         try:

@@ -2,7 +2,7 @@
 
 Paper: https://arxiv.org/abs/1905.02244, section 6.4, figure 10 and tables 7 and 8. The
 order of LR-ASPP's operations, its biases and pooling sizes are those that reproduce the
-paper's multiply-adds; mmseg's LRASPPHead is another network.
+paper's multiply-adds; mmseg's LRASPPHead is a different network.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ _WINDOWS = {16: dict(pool=49, pool_stride=(16, 20)), 32: dict(pool=25, pool_stri
 
 
 def pool_whole_or_window(x: Tensor, window: int | None, stride: tuple[int, int]) -> Tensor:
-    """Average (N, C, H, W) over windows; a window larger than the map takes all of it.
+    """Average (N, C, H, W) over windows; a window larger than the map becomes the map.
 
-    ``window`` None pools globally. The last window of a row may be cut by the border, so
+    ``window=None`` pools globally. The border may cut the last window of a row or column, so
     that every pixel counts. The result is (N, C, h, w) with h and w at least 1.
     """
     if window is None:
@@ -41,8 +41,8 @@ def pool_whole_or_window(x: Tensor, window: int | None, stride: tuple[int, int])
 def _means(window: int, x: Tensor, stride: int, size: torch.SymInt) -> Tensor:
     """Weights (windows, size) that average the windows of one side as a matrix product.
 
-    For exported files that take images of any size. There the size of the map is a symbol,
-    and pooling needs its window as a number.
+    This is for exported files that take images of any size. There the size of the map is a
+    symbol, but a pooling operator needs the size of its window as a number.
     """
     window = torch.sym_min(window, size)
     count = torch.sym_min((size - window + stride - 1) // stride, (size - 1) // stride) + 1
@@ -61,8 +61,8 @@ def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
 class LRASPPHead(BaseDecodeHead):
     """Lite R-ASPP: (low, high) maps to (N, num_classes, h, w) logits at the low map's size.
 
-    The high map through a 1x1 convolution, times a gate of its pooled self, upsampled, to
-    classes; plus the low map to classes.
+    The high map goes through a 1x1 convolution and is multiplied by a gate, which is made from
+    the pooled high map. The product is upsampled and classified; the classified low map is added.
 
     Args:
         in_channels: of the low (output stride 8) and the high map.
@@ -145,7 +145,7 @@ class LRASPPHead(BaseDecodeHead):
 class RASPPHead(BaseDecodeHead):
     """R-ASPP of MobileNetV2: (N, C, H, W) to (N, num_classes, H, W) logits, no skip.
 
-    A 1x1 convolution beside the pooled image, concatenated, fused by one more.
+    A 1x1 convolution of the map and one of its global mean are concatenated and fused by a third.
 
     Args:
         in_channels: of the map it reads.
@@ -200,5 +200,5 @@ class RASPPHead(BaseDecodeHead):
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         x = self._transform_inputs(inputs)
         image = upsample(self.image(F.adaptive_avg_pool2d(x, 1)), x.shape[-2:])
-        image = in_layout_of(x, image)  # a single pixel's layout says nothing of the map's
+        image = in_layout_of(x, image)  # the layout of one pixel is ambiguous
         return self.cls_seg(self.fuse(torch.cat([image, self.project(x)], 1)))

@@ -14,10 +14,10 @@ def read_labels(image: Path, labels: Path, allowed: np.ndarray, whole: bool) -> 
     """Return the values (h, w) uint8 of an image's label map; of a palette image the indices.
 
     Args:
-        image: its size is compared.
-        labels: read to its end.
+        image: must have the size of the label map.
+        labels: the label map.
         allowed: which values its pixels may have, (256,) bool.
-        whole: check the image, a PNG, to its end too, not only its header.
+        whole: whether to check the whole image file, a PNG, or only its header.
 
     Raises:
         InputError: a file is missing or broken, the sizes differ, or the label map has more
@@ -41,7 +41,7 @@ def read_labels(image: Path, labels: Path, allowed: np.ndarray, whole: bool) -> 
 
 
 def _open(path: Path, whole: bool) -> Image.Image:
-    """An image, closed; ``whole`` checks a PNG's checksums to its end and loads it."""
+    """Open and close an image; ``whole`` also checks a PNG's checksums and loads it."""
     try:
         if whole:
             with Image.open(path) as image:

@@ -1,8 +1,8 @@
-"""Cityscapes as its zip files unpack, prepared for training.
+"""Prepare the unpacked zip files of Cityscapes for training.
 
 The label ids of ``gtFine`` become the 19 training ids, 255 for what is ignored, by the
 definitions of `cityscapesscripts <https://github.com/mcordts/cityscapesScripts>`_. Its own
-converter and mmseg's draw the maps anew from polygons and check nothing.
+converter and mmseg's draw the maps again from polygons and check nothing.
 """
 
 import os
@@ -46,8 +46,8 @@ def train_ids() -> tuple[np.ndarray, np.ndarray]:
 def prepare(root: Path, stream: TextIO | None = None) -> dict[str, dict[str, int]]:
     """Write ``*_gtFine_labelTrainIds.png`` beside every ``*_gtFine_labelIds.png``.
 
-    Each pair is checked before its file is written, and each file is written whole, so
-    that an interrupted run can be started again: what is there already is passed over.
+    Each pair is checked before its file is written, and each file is written completely. An
+    interrupted run can be started again: it skips the files that exist.
 
     Args:
         root: folder with ``leftImg8bit/`` and ``gtFine/``, each with ``train/`` and
@@ -57,8 +57,8 @@ def prepare(root: Path, stream: TextIO | None = None) -> dict[str, dict[str, int
         Per split how many were ``written`` and how many were ``there already``.
 
     Raises:
-        InputError: folders are missing, or after all good pairs are done, some were not:
-            each is named on ``stream`` with what is wrong.
+        InputError: folders are missing; or some pairs are bad. Then all others are prepared,
+            and ``stream`` has each bad pair's error.
     """
     stream = stream or sys.stderr
     jobs = [(split, *pair) for split in SPLITS for pair in _pairs(root, split)]

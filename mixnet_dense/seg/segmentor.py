@@ -13,7 +13,7 @@ from mixnet_dense.registry import MODELS
 
 @MODELS.register_module()
 class MobileSegmentor(EncoderDecoder):
-    """mmseg's EncoderDecoder; what the config leaves out of the head is filled in.
+    """mmseg's EncoderDecoder; channels and pooling that the head lacks are filled in.
 
     The numbers come from ``backbone.taps`` through the head's ``from_taps``: see `LRASPPHead`
     and `RASPPHead`. A number that the config gives is used as it is. All arguments are those
