@@ -1,4 +1,4 @@
-"""Exported files among what is timed; the only user of `mixnet_dense.export`'s files here."""
+"""Exported files as subjects of a benchmark."""
 
 import copy
 import tempfile
@@ -55,8 +55,8 @@ def predictors(
 ) -> Runners:
     """From a decoded image of the config's test set to boxes or class numbers.
 
-    Eager: the reference, the model as it is, and fused. Then each format, with preprocessing
-    inside and end to end as far as the format can; then files exported before.
+    First in PyTorch: the reference, the model as it is, and fused. Then each format, with
+    preprocessing and, if the format can, end to end. Then the given files.
 
     Args:
         images: (N, 3, H, W), for the number of images and the size of the network's input.

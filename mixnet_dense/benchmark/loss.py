@@ -1,4 +1,4 @@
-"""SSDLite's loss beside that of mmdet's SSDHead on the same tensors."""
+"""SSDLite's loss compared with the loss of mmdet's SSDHead on the same tensors."""
 
 import torch
 from mmdet.models.dense_heads import SSDHead
@@ -12,7 +12,7 @@ _THEIRS = "ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py"
 
 
 class _OurAnchors:
-    """The anchors of our head under the names that mmdet's asks for."""
+    """The anchors of our head, with the interface that mmdet's head needs."""
 
     def __init__(self, generator, image: tuple[int, int]):
         self.generator, self.image = generator, image
@@ -54,14 +54,14 @@ def mmdet_head(head: SSDLiteHead, image: tuple[int, int]) -> SSDHead:
 
 
 def runners(name: str, images: Tensor) -> Runners:
-    """The losses of both heads for made-up outputs and eight boxes an image, as functions.
+    """The losses of both heads for random outputs and eight boxes an image, as functions.
 
     Args:
         name: config file of an SSDLite detector.
         images: (N, 3, H, W); only its shape and device count.
 
     Raises:
-        InputError: another model.
+        InputError: the model is not an SSDLite detector.
     """
     model = build(name).to(images.device).eval()
     head = getattr(model, "bbox_head", None)

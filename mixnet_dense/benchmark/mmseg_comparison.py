@@ -1,4 +1,4 @@
-"""Our LR-ASPP beside mmseg's own, trained alike."""
+"""Our LR-ASPP compared with mmseg's, trained in the same way."""
 
 import copy
 from collections.abc import Sequence

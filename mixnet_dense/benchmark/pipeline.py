@@ -1,4 +1,4 @@
-"""What a data worker does: a config's training pipeline, image by image."""
+"""Time what a data worker does: a config's training pipeline, image by image."""
 
 import statistics
 import time
@@ -22,7 +22,7 @@ def time_pipeline(config: Config, images: int) -> list[dict]:
 
     Args:
         config: with a training set that is there.
-        images: how many to load, from the first on; again from the first where there are less.
+        images: how many to load, from the first on; a smaller dataset is repeated.
 
     Returns:
         Rows of ``step``, ``mean``, ``median`` and ``p90``.

@@ -1,4 +1,4 @@
-"""Rows of a benchmark as text and as a picture, and the machine they are of."""
+"""A benchmark's rows as text and as a picture, and the machine they were measured on."""
 
 import itertools
 import os
@@ -13,9 +13,9 @@ _LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")
 
 
 def instructions() -> str:
-    """The instruction set that torch uses on this CPU, and what limits oneDNN's convolutions.
+    """The instruction set that torch uses on this CPU, and the limit set for oneDNN, if any.
 
-    Such as ``AVX512``, or ``AVX2 (oneDNN AVX2)`` where the environment variable
+    For example ``AVX512``, or ``AVX2 (oneDNN AVX2)`` if the environment variable
     ``ONEDNN_MAX_CPU_ISA`` is AVX2.
     """
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA")
@@ -23,7 +23,7 @@ def instructions() -> str:
 
 
 def machine(device: str, threads: int) -> dict:
-    """Where and with what the rows were measured; None for what does not apply."""
+    """The machine and the software of a measurement; None for what does not apply."""
     return dict(
         date=date.today().isoformat(),
         cpu=_cpu_name(),

@@ -1,4 +1,4 @@
-"""What is timed: networks and the models of configs, on made-up images."""
+"""What is timed: networks and the models of configs, on random images."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -24,13 +24,13 @@ Runners = Iterator[tuple[str, Callable[[], object]]]
 """Variants of a model by name, each as a function without arguments that does the work once."""
 
 REFERENCE = "reference"
-_BOXES = 8  # of each made-up image
+_BOXES = 8  # of each image
 
 
 def build(name: str) -> nn.Module:
     """A backbone by its name, with SSDLite's taps, or the model of a config file.
 
-    It always has the same weights, of a size that keeps the maps' values ordinary numbers.
+    Its random weights are always the same, and keep the maps' values in a normal range.
 
     Raises:
         InputError: neither.
@@ -94,7 +94,7 @@ def runners(
 
 
 def _passes(model: nn.Module, images: Tensor, amp: bool) -> Callable[[], object]:
-    """A forward pass, of a model in training mode with the backward pass, as a function."""
+    """A forward pass as a function; in training mode with the backward pass."""
     whole, kind = hasattr(model, "data_preprocessor"), images.device.type
     cast = torch.autocast(kind, torch.bfloat16 if kind == "cpu" else torch.float16, enabled=amp)
     arguments = dict(mode="tensor") if whole else {}
@@ -121,7 +121,7 @@ def _passes(model: nn.Module, images: Tensor, amp: bool) -> Callable[[], object]
 def annotations(model: nn.Module, images: Tensor) -> list:
     """Data samples for whole models, the same ones each time.
 
-    Of a detector eight boxes an image, of 5 to 60 % of its sides; of a segmenter label maps.
+    A detector gets eight boxes an image, of 5 to 60 % of its sides; a segmenter gets label maps.
     """
     size = tuple(images.shape[-2:])
     meta = dict(img_shape=size, batch_input_shape=size, pad_shape=size, scale_factor=(1, 1))

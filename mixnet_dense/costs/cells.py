@@ -1,4 +1,4 @@
-"""Every number of `tables` with ours beside it."""
+"""Every number of `tables`, compared with ours."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -64,7 +64,7 @@ class Cell:
 
 
 def cells() -> list[Cell]:
-    """All printed numbers but those of tables whose host is not installed."""
+    """All printed numbers, except those of tables whose host is not installed."""
     count = {None: _classifier, "mmdet": _detector, "mmseg": _segmenter}
     found = []
     for name, table in TABLES.items():

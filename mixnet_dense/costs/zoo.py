@@ -1,4 +1,4 @@
-"""The tables of docs/model_zoo.md, from the configs and the comments they begin with.
+"""The tables of docs/model_zoo.md, made from the configs and their first comments.
 
 A config begins with ``# MODEL: DATA.`` and, where a paper has measured it, ``# Paper: FIGURE.``
 """
@@ -17,7 +17,7 @@ _HEAD = (
 
 
 def with_tables(document: str, configs: Path) -> str:
-    """The document with every table between its markers made anew.
+    """The document with a new table between each pair of markers.
 
     A table stands between ``<!-- zoo: PATTERN -->`` and ``<!-- end -->``; the pattern says
     which files of the folder ``configs`` it lists.

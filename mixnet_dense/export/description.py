@@ -1,4 +1,4 @@
-"""What an exported file says of itself."""
+"""The metadata of an exported file."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class Description:
     model: Mapping  # the config's model; its head decodes raw outputs
     suppression: Mapping | None  # a detector's test_cfg
     classes: Sequence[str]  # names in the order of labels
-    palette: Sequence | None  # colours of the classes, red first
+    palette: Sequence | None  # RGB colours of the classes
     mean: Sequence[float]  # of each channel, in the order that the network takes
     std: Sequence[float]
     bgr_to_rgb: bool  # whether the network takes RGB; decoded images are BGR
@@ -60,7 +60,7 @@ def from_json(text: str | None, file: str) -> Description:
     """Read a file's metadata.
 
     Raises:
-        InputError: it has none: another program wrote it.
+        InputError: it has none, because another program wrote it.
     """
     try:
         return Description(**json.loads(text or ""))

@@ -1,4 +1,4 @@
-"""From a model to a file that other runtimes run, verified."""
+"""Export a model to a file for another runtime, and verify the file."""
 
 import os
 import tempfile
@@ -26,15 +26,15 @@ class Request:
     """What to export.
 
     Raises:
-        InputError: a format that does not exist, cannot do this, or whose packages are not
+        InputError: the format does not exist or cannot hold this, or its packages are not
             installed.
     """
 
     format: str  # a name in `formats.FORMATS`
     out: str  # the file, with the suffix of its format
-    size: tuple[int, int] | None = None  # (height, width); None as the test pipeline resizes
+    size: tuple[int, int] | None = None  # (height, width); None: the test pipeline's
     batch: int = 1
-    dynamic: bool = False  # any batch and size; `size` is then that to trace with
+    dynamic: bool = False  # any batch and size; `size` is then only for tracing
     preprocess: bool = False  # see `description.Description`
     end_to_end: bool = False
     tolerance: float = 1e-3  # largest difference, as a share of an output's largest value
@@ -54,12 +54,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Exported:
-    """What came of it."""
+    """The result of an export."""
 
-    about: Description  # the file's metadata; of a detector without suppression
-    differences: dict[str, float]  # the largest of each output from PyTorch's
+    about: Description  # the file's metadata, before suppression is added
+    differences: dict[str, float]  # of each output the largest difference from PyTorch's
     sample: Tensor  # an input (N, 3, H, W)
-    proto: object | None  # the ONNX model that the file was made of, without suppression
+    proto: object | None  # the ONNX model, if any, before suppression is added
 
 
 def export(model: nn.Module, images: Sequence[np.ndarray], request: Request) -> Exported:
@@ -72,8 +72,8 @@ def export(model: nn.Module, images: Sequence[np.ndarray], request: Request) -> 
         request: what is wanted.
 
     Raises:
-        InputError: what the model cannot be exported to, a place that cannot be written, or a
-            difference above the tolerance; no file is left behind then.
+        InputError: the model cannot be exported to this format, the file cannot be written, or
+            a difference is above the tolerance. Then no file is left.
     """
     about, size = _describe(model, request)
     sizes = [size, (size[0] + 32, size[1] - 32)] if request.dynamic else [size]
@@ -120,7 +120,7 @@ def _describe(model: nn.Module, request: Request) -> tuple[Description, tuple[in
 
 @contextmanager
 def written_whole(request: Request) -> Iterator[str]:
-    """A file to write beside ``request.out``, which takes its place if nothing is raised."""
+    """Yield a temporary file to write; it is moved to ``request.out`` if nothing is raised."""
     check_writable(request.out)
     kind, out = FORMATS[request.format], request.out
     with tempfile.TemporaryDirectory(dir=Path(out).parent, prefix=".export-") as folder:
@@ -134,7 +134,7 @@ def write(graph: Graph, form: str, sample: Tensor, path: str):
     """Write a graph, unverified, in a format of `formats.FORMATS`; it is traced with a sample.
 
     Returns:
-        The ONNX model that the file was made of, without suppression, if any.
+        The ONNX model, if any, before suppression is added.
     """
     if FORMATS[form].trace:
         return FORMATS[form].trace(graph, sample, path)
@@ -144,7 +144,7 @@ def write(graph: Graph, form: str, sample: Tensor, path: str):
 
 
 def save(proto, about: Description, form: str, path: str) -> None:
-    """Write an ONNX model, of a detector end to end with suppression."""
+    """Write an ONNX model; to an end-to-end detector add suppression first."""
     if about.suppresses:
         proto = suppression.append(proto, about)
         about = replace(about, outputs=suppression.OUTPUTS)

@@ -16,7 +16,7 @@ class Format:
     suffix: str  # of the file that users name
     runtime: str  # the package that runs it
     open: Callable  # of `readers`
-    save: Callable | None = None  # of `writers`, for formats that are made of an ONNX model
+    save: Callable | None = None  # of `writers`, for formats made from an ONNX model
     trace: Callable | None = None  # of `writers`, for the others
     packages: Sequence[str] = ()  # that write it
     options: Sequence[str] = ()  # what it can hold: any batch and size, int8, end to end
@@ -55,7 +55,7 @@ FORMATS = {
 
 
 def format_of(path: str) -> str | None:
-    """Name of the format that a file's suffix stands for, None if it is none of these."""
+    """The name of the format with a file's suffix, None for other suffixes."""
     return next((name for name, kind in FORMATS.items() if path.endswith(kind.suffix)), None)
 
 

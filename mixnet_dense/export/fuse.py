@@ -1,4 +1,4 @@
-"""The same function with less work: for inference only."""
+"""Fuse a model for inference: equal outputs with less work."""
 
 import copy
 
@@ -14,11 +14,11 @@ _TRAINING_ONLY = ("auxiliary_head", "loss_cls", "loss_bbox", "loss_decode")
 
 
 def fuse(model: nn.Module) -> nn.Module:
-    """A copy of a model for inference, with the same outputs but for rounding.
+    """A copy of a model for inference; its outputs differ only by rounding.
 
     A MixConv becomes one convolution, batch norm is folded into the convolution before it,
-    squeeze-and-excitation has matrix products, and what only training needs (auxiliary heads,
-    losses, dropout) is gone.
+    and squeeze-and-excitation uses matrix products. Auxiliary heads, losses and dropout are
+    removed.
 
     Args:
         model: a backbone, a classifier, or a whole detector or segmenter, on any device. Norm
@@ -39,8 +39,8 @@ def fuse(model: nn.Module) -> nn.Module:
 
 
 def _fuse_children(module: nn.Module) -> None:
-    """Convolutions take in the batch norm that is registered next after them."""
-    previous = None  # the name of the convolution before, if it is one
+    """Fold each batch norm into the convolution that is registered directly before it."""
+    previous = None  # the name of the previous child, if it is a convolution
     for name, child in module.named_children():
         if isinstance(child, _BatchNorm) and previous is not None:
             conv = fuse_conv_bn_eval(getattr(module, previous), child)
@@ -58,7 +58,7 @@ def _fuse_children(module: nn.Module) -> None:
 
 
 def _merge(mixed: MixConv2d) -> DepthwiseConv2d:
-    """One depthwise convolution with kernels of the largest size, zeros around the smaller."""
+    """One depthwise convolution; smaller kernels get a border of zeros."""
     conv = copy.deepcopy(mixed.largest)
     conv.weight = nn.Parameter(mixed.merged_weight(), requires_grad=False)
     conv.in_channels = conv.out_channels = conv.groups = len(conv.weight)

@@ -1,4 +1,4 @@
-"""What is in a file: one graph from images to outputs with names."""
+"""The graph of an exported file, from images to named outputs."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from mixnet_dense.export.fuse import fuse
 
 
 class Preprocess(nn.Module):
-    """Images (N, 3, H, W) as decoded, BGR, 0 to 255, to what the network takes."""
+    """Decoded images (N, 3, H, W), BGR, 0 to 255, to the network's input."""
 
     def __init__(self, about: Description):
         super().__init__()
@@ -21,7 +21,7 @@ class Preprocess(nn.Module):
         self.register_buffer("factor", 1 / torch.tensor(about.std).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        if self.bgr_to_rgb:  # split and joined: every runtime can, and none does it slowly
+        if self.bgr_to_rgb:  # split and concatenate is fast in every runtime
             images = torch.cat(images.chunk(3, 1)[::-1], 1)
         return (images - self.mean) * self.factor
 

@@ -1,7 +1,7 @@
 """A host's model whose network is an exported file.
 
 mmdet's and mmseg's own preprocessing, prediction, sliding windows, test-time augmentation and
-metrics run unchanged: three small modules stand where the host has backbone and head.
+metrics run unchanged. Only backbone and head are replaced, by the small modules below.
 """
 
 import copy
@@ -27,7 +27,7 @@ Outputs = dict[str, Tensor]
 def is_exported(path: str) -> bool:
     """Whether a checkpoint argument names an exported file.
 
-    A ``.pt`` is one if it is TorchScript; `torch.save` writes files of that suffix, too.
+    The suffix decides; only for ``.pt``, which `torch.save` writes too, the content decides.
     """
     if format_of(path) != "torchscript":
         return format_of(path) is not None
@@ -53,7 +53,7 @@ def exported_model(config: Config, path: str) -> nn.Module:
     session = Session(path)
     about = session.about
     wanted = copy.deepcopy(config.model)
-    if about.preprocess:  # and the host no longer
+    if about.preprocess:  # then the host must not
         for name in ("mean", "std", "bgr_to_rgb", "rgb_to_bgr"):
             wanted.data_preprocessor.pop(name, None)
     init_default_scope(config.get("default_scope", "mmdet"))
@@ -81,7 +81,7 @@ def _check(model: nn.Module, about: Description, path: str) -> None:
 
 
 class ExportedNetwork(nn.Module):
-    """A file as a backbone: images (N, 3, H, W) to outputs by name, logits at (H, W)."""
+    """A file as a backbone: images (N, 3, H, W) to named outputs, logits resized to (H, W)."""
 
     def __init__(self, session: Session):
         super().__init__()

@@ -1,4 +1,4 @@
-"""One call for images, whatever computes: PyTorch or an exported file's own runtime."""
+"""Predict images with PyTorch or with an exported file, by the same call."""
 
 from collections.abc import Callable, Sequence
 
@@ -77,11 +77,11 @@ class Predictor:
 
         Args:
             images: (H, W, 3) uint8, BGR, as OpenCV reads it, of any size; or a list, which
-                runs as one batch if all come to the same input size.
+                runs as one batch if all images are resized to one size.
 
         Returns:
             Of a detector an `InstanceData`: ``bboxes`` (n, 4) in pixels of the image,
-            ``scores`` (n,), ``labels`` (n,) into ``about.classes``, by falling score. Of a
+            ``scores`` (n,), ``labels`` (n,) into ``about.classes``, by decreasing score. Of a
             segmenter a uint8 tensor (H, W) of class numbers.
 
         Raises:
@@ -106,7 +106,7 @@ class Predictor:
         if self.about.task == "detection":
             samples = [BaseDataElement(metainfo=meta) for meta in metas]
             return self._head.predict(found, samples, rescale=True)
-        if isinstance(found, dict) and "labels" in found:  # resized to the nearest pixel's
+        if isinstance(found, dict) and "labels" in found:  # resized by nearest neighbour
             maps = found["labels"][:, None].float()
             results = [interpolate(maps[i : i + 1], shape)[:, 0] for i, shape in enumerate(shapes)]
         else:

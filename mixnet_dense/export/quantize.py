@@ -14,13 +14,13 @@ _WEIGHTED = ("Conv", "Gemm", "MatMul")  # operators that have weights in the net
 def quantize(made: Exported, images: Sequence[Path], form: str, path: str) -> None:
     """Write a file with int8 weights, per output channel, and uint8 or int8 activations.
 
-    Ranges are those that the images reach (NNCF's defaults: means of the smallest and largest
-    values), asymmetric where an activation such as hard swish has few negative values, and
-    biases are corrected by the error of each layer's mean. What follows the last convolution,
-    such as decoding, stays float.
+    Ranges are NNCF's default, the means of the images' smallest and largest values. They are
+    asymmetric for activations with few negative values, such as hard swish. Biases are
+    corrected by the error of each layer's mean. Nodes after the last convolution, such as
+    decoding, stay float.
 
     Args:
-        made: of a format that is made of an ONNX model.
+        made: an export to a format that is made from an ONNX model.
         images: some hundred files; each is read more than once.
         form: a name in `formats.FORMATS`.
         path: the file to write.
@@ -48,13 +48,13 @@ def quantize(made: Exported, images: Sequence[Path], form: str, path: str) -> No
 def _float_nodes(proto) -> list[str]:
     """Names of the nodes that stay float.
 
-    Those from which no convolution is reached, and products of two activations: one of them
-    is the weights of a pooling (`seg.heads`), whose range follows the size of the image.
+    These are the nodes after the last convolution, and products of two activations. One factor
+    of these is a pooling's weights (`seg.heads`), whose range depends on the image's size.
     """
     constant = {initializer.name for initializer in proto.graph.initializer}
     leading: set[str] = set()  # values that a convolution needs
     kept = []
-    for node in reversed(proto.graph.node):  # which are in the order of their use
+    for node in reversed(proto.graph.node):  # nodes are in the order of execution
         weighted = node.op_type in _WEIGHTED and any(name in constant for name in node.input)
         if weighted or leading.intersection(node.output):
             leading.update(node.input)

@@ -1,4 +1,4 @@
-"""Opening exported files, each with its own runtime.
+"""Open exported files, each with its own runtime.
 
 A function takes a path and a number of threads, None for the runtime's own choice. It
 returns a call from images (N, 3, H, W) float32 to outputs in their order, and the metadata's
@@ -21,7 +21,7 @@ Call = Callable[[np.ndarray], Sequence[np.ndarray]]
 
 @contextmanager
 def _broken_file_named(path: str, format: str, *kinds: type[Exception]):
-    """Exceptions by which a runtime says that it cannot read a file, as one line."""
+    """Turn the exceptions of a runtime that cannot read a file into one line."""
     try:
         yield
     except kinds as error:
@@ -35,8 +35,8 @@ def open_onnx(path: str, threads: int | None) -> tuple[Call, str | None]:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # int8 weights become float once, not at each call: its int8 convolutions cannot be followed
-    # by a hard swish, and without this the file runs slower than float.
+    # Convert int8 weights to float once, not at each call. ONNX Runtime has no int8 convolution
+    # with a hard swish after it, and without this option the file is slower than float.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     if threads:
         options.intra_op_num_threads = threads
@@ -51,11 +51,12 @@ def open_onnx(path: str, threads: int | None) -> tuple[Call, str | None]:
 
 @functools.cache
 def _openvino_core():
-    """OpenVINO, once for the whole process.
+    """The one OpenVINO core of the process.
 
-    Its CPU plugin gives the main thread a stack for signals and, when it goes, the one that
-    was there before, though that may be gone. Of two that end in the order in which they were
-    made the process dies at the next signal, such as that of a data worker's end.
+    A core's CPU plugin sets a signal stack for the main thread, and restores the previous
+    stack when it is destroyed. If the older of two cores is destroyed first, the stack that
+    the other one restores is freed already. Then the process dies at the next signal, such as
+    the one at the end of a data worker.
     """
     import openvino
 

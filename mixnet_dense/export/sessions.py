@@ -17,8 +17,8 @@ class Session:
         threads: on the CPU; None leaves it to the runtime.
 
     Raises:
-        InputError: no such file, another suffix, a runtime that is not installed, a file that
-            it cannot read or that `tools/export.py` did not write.
+        InputError: the file is missing or has another suffix, its runtime is not installed or
+            cannot read it, or `tools/export.py` did not write it.
     """
 
     about: Description
@@ -38,8 +38,8 @@ class Session:
     def __call__(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
         """Outputs by name for images (N, 3, H, W) float32; see `graph.Graph`.
 
-        A file for a fixed batch gets the images in batches of that size, the last one
-        filled up.
+        A file for a fixed batch gets the images in batches of that size; the last batch is
+        padded with zeros.
 
         Raises:
             InputError: images of another size than the file is for.

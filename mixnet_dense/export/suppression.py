@@ -1,4 +1,4 @@
-"""Non-maximum suppression at the end of an ONNX graph, and what it should find."""
+"""Non-maximum suppression at the end of an ONNX graph, and its expected results."""
 
 from collections.abc import Mapping
 from string import Template
@@ -9,7 +9,7 @@ from mixnet_dense.export.description import CANDIDATES, Description
 
 OUTPUTS = ("boxes", "scores", "labels", "image")
 """(M, 4) corners in pixels of the input, (M,) in [0, 1], (M,) classes, (M,) the number of the
-image in the batch; by falling score. Of a batch of one at most ``max_per_img``."""
+image in the batch; by decreasing score. A batch of one gives at most ``max_per_img``."""
 
 _MODEL = Template("""
 <ir_version: $ir, opset_import: ["": $opset]>
@@ -60,13 +60,13 @@ def append(proto, about: Description):
 def expected(
     found: Mapping[str, Tensor], about: Description
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Boxes, scores and labels that should survive of each image's candidates.
+    """Boxes, scores and labels that should survive in each image.
 
     Args:
         found: ``all_boxes`` (N, A, 4) and ``all_scores`` (N, classes, A).
         about: see `append`.
     """
-    from mixnet_dense.det.nms import greedy_nms  # mmdet, which segmenters do without
+    from mixnet_dense.det.nms import greedy_nms  # needs mmdet; segmenters do not
 
     settings, boxes = about.suppression, found["all_boxes"]
     scores, order = found["all_scores"].flatten(1).sort(dim=1, descending=True, stable=True)

@@ -14,7 +14,7 @@ from mixnet_dense.export.sessions import Session
 def differences(session: Session, graph: Graph, inputs: Iterable[Tensor]) -> dict[str, float]:
     """The largest difference of each output, as a share of its largest value.
 
-    Of class numbers it is the share of pixels that differ.
+    For class numbers it is the share of pixels that differ.
 
     Args:
         session: a file of the graph.
@@ -34,7 +34,7 @@ def differences(session: Session, graph: Graph, inputs: Iterable[Tensor]) -> dic
 
 
 def _difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """Infinite for another shape and for values that are no numbers."""
+    """Infinite for mismatched shapes and for NaN."""
     if found.shape != expected.shape:
         return np.inf
     if expected.dtype == np.uint8:
@@ -44,7 +44,7 @@ def _difference(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def suppression_difference(raw: Session, session: Session, inputs: Iterable[Tensor]) -> float:
-    """The share of detections of a file that do not follow from the file without suppression."""
+    """The share of a file's detections that differ from suppression of the raw file's boxes."""
     missed = total = 0
     for batch in inputs:
         found, candidates = (
@@ -54,7 +54,7 @@ def suppression_difference(raw: Session, session: Session, inputs: Iterable[Tens
         expected = suppression.expected(candidates, session.about)
         for image, (boxes, scores, labels) in enumerate(expected):
             rows = rows_of(found, image, session.about.suppression["max_per_img"])
-            # (expected, found); no two boxes that overlap so much survive in one class
+            # (expected, found); two boxes this close in one class cannot both survive
             same = (labels[:, None] == found["labels"][rows]) & (
                 (scores[:, None] - found["scores"][rows]).abs() < 1e-4
             )
@@ -67,5 +67,5 @@ def suppression_difference(raw: Session, session: Session, inputs: Iterable[Tens
 
 
 def rows_of(found: dict[str, Tensor], image: int, limit: int) -> Tensor:
-    """Which rows of `suppression.OUTPUTS` are an image's best, by falling score."""
+    """The indices of an image's best rows of `suppression.OUTPUTS`, by decreasing score."""
     return (found["image"] == image).nonzero()[:limit, 0]

@@ -1,4 +1,4 @@
-"""Writing a graph in each format.
+"""Write a graph in each format.
 
 ``save_…`` takes an ONNX model, its description and a path; ``trace_…`` a graph, an input to
 trace it with and a path.
@@ -73,7 +73,7 @@ def save_openvino(proto, about: Description, path: str) -> None:
 
 
 def _properties(about: Description) -> dict[str, str]:
-    """Metadata: all of it as JSON, and what people look for by itself."""
+    """All metadata as JSON, and the most needed values also by their own names."""
     return {
         KEY: about.to_json(),
         "config": about.config,

@@ -1,8 +1,7 @@
 """The files of the embedded sample, in COCO's layout and in Cityscapes'.
 
-Cityscapes has no coins. Its label ids are borrowed all the same, those of its first five
-training classes, so that the preparation step and the dataset class made for Cityscapes
-read the sample as they are.
+The label ids are those of Cityscapes' first five training classes, although the classes are
+others. So the preparation step and the dataset class for Cityscapes read the sample unchanged.
 """
 
 from pathlib import Path
@@ -62,7 +61,7 @@ def label_ids(scene: Scene) -> np.ndarray:
 
 
 def annotation_record(image_id: int, scene_object: SceneObject) -> dict:
-    """Return the COCO record of an object but its id; ``source`` names its digit or coin."""
+    """Return an object's COCO record without its id; ``source`` names its digit or coin."""
     mask = scene_object.mask.astype(np.uint8)
     runs = coco_mask.encode(np.asfortranarray(mask))
     runs["counts"] = runs["counts"].decode()

@@ -13,7 +13,7 @@ _PHOTO_LONGEST_SIDE = 720  # pixels; the retina scan is far larger than a crop c
 
 
 class Digit(NamedTuple):
-    """One handwritten digit, enlarged; ``source`` is such as ``digit 17``.
+    """One handwritten digit, enlarged; ``source`` is, for example, ``digit 17``.
 
     ``ink`` is (104, 104) uint8, 255 where there is ink. ``distance`` is the same shape,
     float32: pixels from the nearest ink, 0 on the ink.
@@ -65,9 +65,9 @@ def load_materials() -> dict[str, Materials]:
 def cut_coins(scan: np.ndarray) -> list[Coin]:
     """Cut the coins out of the museum's scan (h, w) uint8, in reading order.
 
-    The cloth under the coins is darker at the bottom than at the top. A first pass finds
-    the coins by their height over the cloth as a wide opening sees it; the cloth between
-    them is then blurred over the places of the coins, and what is brighter than that is coin.
+    The cloth under the coins is darker at the bottom than at the top. A first pass finds the
+    coins: they are brighter than the cloth, which a wide morphological opening estimates. Then
+    the cloth between them is blurred over their places, and all brighter pixels are coins.
     """
     smooth = cv2.GaussianBlur(scan, (0, 0), 1.2).astype(np.float32)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (75, 75))

@@ -17,15 +17,15 @@ HEAP_COUNT_RANGE = (11, 17)
 LEAST_VISIBLE = 0.6  # share of an object's full mask; below that digits are hard to tell
 LEAST_VISIBLE_HEAP = 0.8  # a heap with less of it in sight would not look like a heap
 _PLACE_ATTEMPTS = 15
-_BORDER = 64  # pixels of canvas on each side of the image: room for what sticks out of it
+_BORDER = 64  # pixels of canvas around the image, for objects that leave it in part
 _IMAGE = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER]
 
 
 class SceneObject(NamedTuple):
     """One annotated thing: ``mask`` (h, w) bool is what is visible of it.
 
-    ``full_area`` is its size in pixels with nothing in front of it and nothing cut off by
-    the image border. A crowd is a heap of things of one category with a single mask.
+    ``full_area`` is its size in pixels if nothing hides it and the image border cuts nothing
+    off. A crowd is a heap of things of one category with a single mask.
     """
 
     category: str
@@ -81,9 +81,9 @@ def _add_object(
 ) -> list[SceneObject]:
     """Paint ``cutout`` on ``canvas`` and return the objects with updated visible masks.
 
-    Later objects lie on top of earlier ones. A place that would hide too much of any
-    object is drawn again, with a smaller object after every try; when no place is found
-    the scene stays as it is. Up to an eighth of the object may leave the image.
+    Later objects lie on top of earlier ones. If a place would hide too much of any object,
+    another place is tried with a smaller object. If no place is found, the scene stays as it
+    is. Up to an eighth of the object may leave the image.
     """
     sides = np.array(canvas[_IMAGE].shape[1::-1])  # width, height
     low, high = SIZE_RANGE

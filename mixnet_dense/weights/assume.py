@@ -1,4 +1,4 @@
-"""Warnings where a config has other settings than its weights assume: padding, epsilon, images."""
+"""Warn if a config's padding, epsilon or preprocessing is not what its weights assume."""
 
 from collections.abc import Iterator, Mapping
 from logging import Logger
@@ -7,7 +7,7 @@ from mixnet_dense import checkpoints
 from mixnet_dense.weights import hub
 from mixnet_dense.weights.catalogue import metadata
 
-# What a config means that does not say it.
+# The defaults of settings that a config leaves out.
 _BACKBONE = dict(
     width=1.0, fixed_stem=False, padding="symmetric", output_stride=32, dilate_strided=False
 )
@@ -16,7 +16,7 @@ _EPS = 1e-5
 
 
 def mismatches(model: Mapping, assumes: Mapping) -> list[str]:
-    """The settings of a model config that its weights assume otherwise, one line for each.
+    """One line for each setting of a model config that differs from what its weights assume.
 
     Args:
         model: the config's ``model``, with ``backbone`` and ``data_preprocessor``.
@@ -39,7 +39,7 @@ def mismatches(model: Mapping, assumes: Mapping) -> list[str]:
 
 
 def _plain(value):
-    """A setting as it is compared: lists for tuples, six digits, names without a scope."""
+    """Prepare a setting for comparison: lists for tuples, six digits, names without a scope."""
     if isinstance(value, str):
         return value.rpartition(".")[2]
     if isinstance(value, (list, tuple)):
@@ -59,9 +59,9 @@ def warn_mismatches(config: Mapping, meta: Mapping, logger: Logger) -> None:
 
 
 def warn_pretrained(config: Mapping, logger: Logger) -> None:
-    """`warn_mismatches` of the weights that training begins with.
+    """Call `warn_mismatches` for the weights that training begins with.
 
-    These are those of ``load_from``, else of ``init_cfg`` of the model and its backbone.
+    They come from ``load_from``, else from ``init_cfg`` of the model and its backbone.
 
     Raises:
         InputError: the file cannot be read.

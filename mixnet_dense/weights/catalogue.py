@@ -1,7 +1,7 @@
 """The models of other libraries whose weights become ours, and what those weights assume.
 
 timm (https://github.com/huggingface/pytorch-image-models), torchvision, mmpretrain, mmdet,
-mmseg, and github.com/tonylins/pytorch-mobilenet-v2.
+mmseg, TensorFlow, and github.com/tonylins/pytorch-mobilenet-v2.
 """
 
 import importlib
@@ -38,10 +38,9 @@ class Origin:
     Attributes:
         names: what that library calls the modules.
         kind, arch: our backbone's type and ``arch``.
-        options: its other arguments that decide what it computes.
+        options: other arguments of our backbone that change what it computes.
         eps: of its batch norm.
-        scaling: mean and standard deviation that images have subtracted and divided by,
-            for pixels from 0 to 255, red first.
+        scaling: mean and standard deviation for the preprocessing of RGB pixels from 0 to 255.
         whole: ``'detection'`` or ``'segmentation'`` for a whole model, '' for a backbone.
         prefix: what the keys of its backbone begin with in its checkpoints; other keys are
             left out.
@@ -68,7 +67,7 @@ class Origin:
         return ("last",) if self.names.last else ("c5",)
 
     def expected(self) -> dict[str, Tensor]:
-        """The state dict of our backbone, of tensors that have a shape and no values."""
+        """The state dict of our backbone, with shapes but without values."""
         with torch.device("meta"):
             build = getattr(networks, self.kind)
             return build(self.arch, out_taps=self.taps, **self.options).state_dict()
@@ -144,7 +143,7 @@ _TENSORFLOW = dict(options=_SAME, eps=1e-3, scaling=_HALF)
 
 
 def _api() -> Iterator[tuple[str, Origin]]:
-    """The Object Detection API's SSDLite; no file of a MobileNetV3 was to be had to check it."""
+    """The Object Detection API's SSDLite; unchecked for MobileNetV3, for lack of a file."""
     for name, backbone, theirs in (
         ("mobilenetv2", ("MobileNetV2", "detection"), tensorflow.SSDLITE_V2),
         ("mobilenetv3_large", _LARGE, tensorflow.SSDLITE_V3_LARGE),
@@ -227,7 +226,7 @@ def find(source: str, model: str) -> Origin:
 
 
 def metadata(source: str, model: str) -> dict:
-    """What travels with converted weights: where they are from, and what they assume.
+    """The metadata of converted weights: their origin and what they assume.
 
     ``converted`` names source and model, ``assumes`` is `Origin.assumes`, and
     ``dataset_meta`` has the classes of a whole model.

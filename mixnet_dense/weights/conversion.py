@@ -1,4 +1,4 @@
-"""State dicts of other libraries renamed to ours, and ours to theirs."""
+"""Convert state dicts of other libraries to our keys, and ours to theirs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from mixnet_dense.weights.rules import COUNT, Rule, backbone_rules
 
 @dataclass
 class Conversion:
-    """What became of a state dict.
+    """The result of converting a state dict.
 
     Attributes:
         name: source and model.
         state_dict: ours.
-        used: how many of their keys are in it; those of an unwanted classifier are not.
+        used: how many of their keys it has; keys of an unwanted classifier do not count.
         missing: their keys that are not there.
         left_over: their keys that no rule names.
         outside: their keys that are not of the backbone, such as a head's; left out.
@@ -54,10 +54,10 @@ def convert(
 
     Args:
         state_dict: as the library's model gives it.
-        source: ``'timm'``, ``'torchvision'``, ``'mmpretrain'``, ``'mmdet'``, ``'mmseg'`` or
-            ``'tonylins'``.
-        model: the name there, such as ``'mixnet_s'``; `catalogue.ORIGINS` has them all, and
-            `catalogue.Origin.assumes` what a config needs for their weights.
+        source: a key of `catalogue.ORIGINS`, such as ``'timm'``. For ``'tensorflow'`` the state
+            dict comes from `tensorflow_rules.layers`.
+        model: the model's name there, such as ``'mixnet_s'``. `catalogue.Origin.assumes` says
+            what a config needs for its weights.
         classifier: give the keys of `build_classifier`, not the backbone's.
 
     Returns:
@@ -152,7 +152,7 @@ def _take(
 ) -> None:
     try:
         value = rule.forward(parts)
-    except RuntimeError as error:  # groups whose shapes do not go together
+    except RuntimeError as error:  # groups of mismatched shapes
         found.mismatched.append(f"{key}: {first_line(error)}")
         return
     mismatch = _mismatch(key, value, rule, expected)

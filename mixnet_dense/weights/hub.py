@@ -27,9 +27,8 @@ def fetch(checkpoint: str) -> dict[str, Tensor]:
     """The state dict as timm or torchvision has it.
 
     Raises:
-        InputError: the library is not installed, the name is none that we convert or has no
-            trained weights, they are neither in its cache nor can be downloaded, or their
-            file could run code.
+        InputError: the library is not installed; we do not convert this name, or it has no
+            trained weights; the weights cannot be downloaded; or their file could run code.
     """
     source, model = origin_of(checkpoint)
     whole = find(source, model).whole
@@ -49,7 +48,7 @@ def fetch(checkpoint: str) -> dict[str, Tensor]:
 
 
 def load(checkpoint: str, map_location=None) -> dict:
-    """What mmengine loads for such a checkpoint: our keys, and what the weights assume."""
+    """mmengine's loader for such names: weights under our keys, and what they assume."""
     source, model = origin_of(checkpoint)
     state_dict = convert(fetch(checkpoint), source, model)
     if map_location is not None:

@@ -1,4 +1,4 @@
-"""Our own checkpoints in our own models, whole or not at all."""
+"""Load our own checkpoints into our own models; all keys must fit."""
 
 import zipfile
 from pathlib import Path
@@ -19,9 +19,9 @@ from mixnet_dense.weights.conversion import faults
 def load_model(config: Config, checkpoint: str) -> nn.Module:
     """The config's detector or segmenter with a checkpoint's weights, ready to predict.
 
-    It is in evaluation mode, on the GPU where there is one. Its ``dataset_meta`` has the
-    class names and ``cfg`` is the config, as mm's own functions for inference want it.
-    Where the config differs from what converted weights assume, the log says so.
+    It is in evaluation mode, on the GPU if there is one. Its ``dataset_meta`` has the class
+    names and ``cfg`` is the config, as mm's own functions for inference need it. If the
+    config differs from what converted weights assume, a warning is logged.
 
     Raises:
         InputError: see `load_weights`; or the checkpoint has no class names.
@@ -41,14 +41,14 @@ def load_weights(model: nn.Module, path: str) -> dict:
 
     Args:
         model: as the config builds it.
-        path: the checkpoint, or a work dir for the newest complete one in it.
+        path: the checkpoint, or a work dir for its newest complete checkpoint.
 
     Returns:
         The checkpoint's ``meta``: epoch, class names (``dataset_meta``).
 
     Raises:
-        InputError: no such file, not a checkpoint, or one of another model: keys that are
-            missing, unknown or of another shape are counted and the first is named.
+        InputError: the file is missing, is not a checkpoint, or is of another model. Then keys
+            that are missing, unknown or of another shape are counted and the first is named.
     """
     if Path(path).is_dir():
         found = latest_checkpoint(path)
@@ -75,8 +75,8 @@ def load_weights(model: nn.Module, path: str) -> dict:
 def latest_checkpoint(work_dir: str) -> str | None:
     """The newest complete checkpoint of a folder, None if there is none.
 
-    A file cut short while it was written has no zip directory at its end. It is passed
-    over, whatever mmengine's ``last_checkpoint`` file says.
+    A file that was not written to its end has no zip directory there. It is skipped, even if
+    mmengine's ``last_checkpoint`` names it.
     """
     found = []
     for path in Path(work_dir).glob("*.pth"):

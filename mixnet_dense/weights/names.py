@@ -54,7 +54,7 @@ def _ssdlite(names: Pair, pieces: Mapping[str, str], classes: int, **options) ->
 
     Args:
         names: of a convolution and a batch norm, in the module that holds both.
-        pieces: of our names, and what stands there in theirs.
+        pieces: parts of our names, and their replacements.
         classes: class outputs for each anchor.
         options: attributes of the rules of those outputs.
     """

@@ -1,6 +1,6 @@
-"""Rules that join the modules of our networks to those of another library.
+"""Rules that map the modules of our networks to those of another library.
 
-`backbone_rules` makes them of a table of ours and a library's `Names`, which are in `names`.
+`backbone_rules` makes them from one of our tables and a library's `Names`; see `names`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,11 +27,11 @@ class Rule:
 
     Attributes:
         ours: our module.
-        theirs: their modules; of a grouped convolution they may have one for each group.
+        theirs: their modules; a grouped convolution may have one for each group.
         tensors: the names of the tensors in each of them.
-        outputs: the first dimension that each tensor must have, where classes decide it.
+        outputs: the first dimension of each tensor, if the number of classes decides it.
         linear: theirs is a linear layer, ours a 1x1 convolution.
-        order: the outputs come in groups of as many; ours are these places of each group.
+        order: for outputs in groups of this length: our output i is theirs at ``order[i]``.
     """
 
     ours: str
@@ -46,7 +46,7 @@ class Rule:
         ours = parts[0] if len(parts) == 1 else torch.cat(tuple(parts))
         if self.linear and ours.dim() == 2:
             ours = ours[..., None, None]
-        # with another number of outputs the shape is wrong, and the caller will say so
+        # the caller reports a wrong number of outputs
         return _pick(ours, self.order) if ours.shape[:1] == (self.outputs,) else ours
 
     def inverse(self, ours: Tensor) -> Sequence[Tensor]:

@@ -1,4 +1,4 @@
-"""Files, addresses and archives as bytes, never more of them than a limit."""
+"""Read files, web addresses and archives as bytes, up to a limit."""
 
 import gzip
 import io

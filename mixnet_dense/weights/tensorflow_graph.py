@@ -2,8 +2,8 @@
 
 Two kinds are read: graph models of TensorFlow.js, a ``model.json`` with its shards
 (https://github.com/tensorflow/tfjs/tree/master/tfjs-converter), and binary GraphDefs such as
-``frozen_inference_graph.pb``, alone or in the ``.tar.gz`` of TensorFlow's model zoo. The messages
-they are made of come compiled with tensorboard (``tensorboard.compat.proto``).
+``frozen_inference_graph.pb``, alone or in the ``.tar.gz`` of TensorFlow's model zoo. tensorboard
+has their protobuf messages in compiled form (``tensorboard.compat.proto``).
 """
 
 import base64
@@ -58,8 +58,8 @@ def read_graph(location: str) -> Graph:
             one; or a folder with a ``model.json``.
 
     Raises:
-        InputError: nothing there, too large, not such a file, a broken one, or one whose
-            sizes, types or names contradict each other.
+        InputError: the file is missing, too large, broken or of another kind, or its sizes,
+            types or names contradict each other.
     """
     if not sources.is_address(location) and Path(location).expanduser().is_dir():
         location = str(Path(location) / "model.json")
@@ -113,7 +113,7 @@ def _from_binary(location: str, data: bytes) -> Graph:
 
 
 def _stored(where: str, tensor) -> tuple[np.ndarray, tuple[int, ...]]:
-    """The values of a TensorProto, of which the last may stand for more, and its shape."""
+    """The stored values of a TensorProto, and its shape; the last value may be repeated."""
     shape, kind = _sizes(where, tensor), _KINDS[tensor.dtype]
     count, content = math.prod(shape), tensor.tensor_content
     if content:
@@ -148,7 +148,7 @@ def _nodes(location: str, nodes: Sequence) -> dict[str, Node]:
 def _from_json(location: str, data: bytes) -> Graph:
     try:
         model = json.loads(data)
-        json.dumps(model, ensure_ascii=False).encode()  # no halves of characters
+        json.dumps(model, ensure_ascii=False).encode()  # no lone surrogates
     except (ValueError, RecursionError) as error:
         raise InputError(f"{location}: is not JSON: {first_line(error)}") from error
     topology = _field(location, model, "modelTopology", dict)
@@ -177,7 +177,7 @@ def _from_json(location: str, data: bytes) -> Graph:
 
 
 def _encode_strings(location: str, node) -> None:
-    """Attributes that are strings in base64, where the file lists their bytes."""
+    """Convert string attributes to base64 if the file lists their bytes; check the others."""
     for name, value in _field(location, node, "attr", dict, {}).items():
         text = _field(location, value, "s", (str, list), "")
         try:
@@ -226,7 +226,7 @@ def _beside(location: str, path) -> str:
 
 
 def _compare(where: str, tensor, array: np.ndarray | None) -> None:
-    """See that a node and the weight of its name agree."""
+    """Check that a node and the weight of its name agree."""
     shape = _sizes(where, tensor)
     if array is None:
         raise InputError(f"{where}: no weight has its name")

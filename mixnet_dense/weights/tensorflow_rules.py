@@ -1,4 +1,4 @@
-"""What TensorFlow calls the modules of our networks, and its layers as PyTorch has them.
+"""TensorFlow's names of our networks' modules, and its layers as tensors of PyTorch.
 
 The names are those of TensorFlow's slim (https://github.com/tensorflow/models), its Object
 Detection API and DeepLab. `layers` turns the constants of a graph into a state dict whose keys
@@ -17,8 +17,8 @@ from mixnet_dense.errors import InputError
 from mixnet_dense.weights.rules import BACKGROUND_LAST, Names, Pair, Rule, biased, conv_norm
 from mixnet_dense.weights.tensorflow_graph import Graph, Node
 
-# Orders of the kernels' four sizes in PyTorch's: rows, columns, inputs and outputs there, of a
-# depthwise kernel rows, columns, channels and 1.
+# Permutations of TensorFlow's kernels to PyTorch's. TensorFlow's dimensions are rows, columns,
+# inputs, outputs; those of a depthwise kernel are rows, columns, channels, 1.
 _KERNELS = {
     "/weights": (3, 2, 0, 1),
     "/depthwise_weights": (2, 3, 0, 1),
@@ -70,7 +70,7 @@ def _neck(scope: str, last: int) -> Iterator[Rule]:
 
 
 def _heads() -> Iterator[Rule]:
-    """The predictors; the background is the first class there, y comes before x in boxes."""
+    """The predictors. In TensorFlow the background is the first class, and y is before x."""
     orders = {"cls": BACKGROUND_LAST, "reg": (1, 0, 3, 2)}
     for level in range(6):
         for kind, name in (("cls", "ClassPredictor"), ("reg", "BoxEncodingPredictor")):
@@ -110,23 +110,23 @@ DEEPLAB_V2 = replace(
 def layers(graph: Graph, eps: float) -> tuple[dict[str, Tensor], list[str]]:
     """The convolutions and batch norms of a graph.
 
-    Batch norm is there in one of three forms: whole; as a product and a sum; or as a sum alone,
-    the product being in the kernel. The last two become a whole one with mean 0 and variance
-    ``1 - eps``, which multiplies by 1 before its weight.
+    A graph has batch norm in one of three forms: complete; as a product and a sum; or as a sum
+    alone, with the product folded into the kernel. The last two become a complete one with
+    mean 0 and variance ``1 - eps``, so that only its weight and bias have an effect.
 
     Args:
         graph: as `read_graph` gives it.
-        eps: of our batch norm. Where theirs has another, the weight is scaled to make up.
+        eps: of our batch norm. If theirs has another epsilon, the weight is scaled to make up.
 
     Returns:
-        ``SCOPE.weight`` and ``SCOPE.bias`` of the convolutions and ``SCOPE.bn`` with PyTorch's
-        four tensors; arrays beside them in the same outermost scopes keep their names, so that
-        nothing is lost unseen. And the names of all other constants: anchors, preprocessing,
-        shapes.
+        First a state dict: ``SCOPE.weight`` and ``SCOPE.bias`` of the convolutions, ``SCOPE.bn``
+        with PyTorch's four tensors, and other float32 arrays of the same outermost scopes under
+        their own names, which no rule knows, so that `convert` reports them. Then the names of
+        all other constants: anchors, preprocessing, shapes.
 
     Raises:
-        InputError: a layer's tensor is not float32, or a batch norm's epsilon or sizes are not
-            to be had.
+        InputError: a layer's tensor is not float32, or a batch norm has no epsilon or
+            mismatched shapes.
     """
     left, state = dict(graph.constants), {}
     readers = _readers(graph.nodes)
@@ -194,7 +194,7 @@ def _plain(name: str) -> str:
 
 
 def _epsilon(graph: Graph, readers: Mapping[str, list[Node]], variance: str, left: dict) -> float:
-    """What is added to a moving variance before its root is taken; it is no longer left."""
+    """The epsilon that is added to a moving variance; its constant is removed from ``left``."""
     for node in readers.get(variance, ()):
         if node.op.startswith("FusedBatchNorm"):
             return _FUSED_EPSILON if node.epsilon is None else node.epsilon
