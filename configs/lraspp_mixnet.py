@@ -1,6 +1,6 @@
 # MixNet-S with a halved last stage, LR-ASPP 128, output stride 16: Cityscapes.
 # No paper has this network. The backbone ends with its last stage, as MobileNetV2 does in
-# MobileNetV3's table 7: the 1536 channels after it are there for 1000 classes.
+# MobileNetV3's table 7. The 1536 channels after that stage are made for 1000 classes.
 #   python tools/train.py configs/lraspp_mixnet.py
 _base_ = [
     "_base_/models/lraspp.py",

@@ -1,5 +1,5 @@
 # MixNet-S SSDLite: the embedded sample at 192 x 192, for two CPU cores.
-# Its scenes are varied already, so that nothing is cropped. The learning rate 0.002 is for 8
+# Its scenes are varied already, so images are not cropped. The learning rate 0.002 is for 8
 # images a step.
 #   make demo
 _base_ = "./ssdlite_mixnet.py"

@@ -1,7 +1,7 @@
 # mmdet's ssdlite_mobilenetv2-scratch: COCO at 320 x 320.
 # C4 is the output of the last stride-16 block, every map has 6 anchors, with mmdet's scales.
-# Takes mmdet's weights through tools/convert_weights.py. mmdet steps its 3 x 3 map by 107 pixels,
-# this one by a third of 320: the centres of anchors differ by up to 0.9 pixels.
+# tools/convert_weights.py converts mmdet's weights for it. On the 3 x 3 map mmdet's anchors are
+# 107 pixels apart, here 320 / 3 pixels: their centres differ by up to 0.9 pixels.
 #   python tools/train.py configs/ssdlite_mobilenetv2_mmdet.py
 _base_ = [
     "_base_/models/ssdlite.py",

@@ -1,6 +1,6 @@
 # MobileNetV2 SSDLite of TensorFlow's Object Detection API: COCO at 300 x 300.
-# Takes the weights of its ssdlite_mobilenet_v2_coco. The recipe is that of its config of this name,
-# whose RMSprop starts with squares of 1 where torch's starts with 0. The learning rate is for 24
+# It loads the converted weights of ssdlite_mobilenet_v2_coco. The recipe is TensorFlow's of this
+# name, but its RMSprop starts with a mean square of 1, torch's with 0. The learning rate is for 24
 # images a step; for any other number of images add --auto-scale-lr to the training command.
 # https://github.com/tensorflow/models/tree/master/research/object_detection/samples/configs
 #   python tools/train.py configs/ssdlite_mobilenetv2_tf.py

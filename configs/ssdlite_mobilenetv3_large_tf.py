@@ -1,6 +1,6 @@
 # MobileNetV3-Large SSDLite of TensorFlow's Object Detection API: COCO at 320 x 320.
 # Paper: 22.0 mAP on COCO test (MobileNetV3 table 6, the dagger row).
-# Takes the weights of its ssd_mobilenet_v3_large_coco; not checked, there was no file of them.
+# Made for the weights of its ssd_mobilenet_v3_large_coco; not checked, for lack of their file.
 #   python tools/train.py configs/ssdlite_mobilenetv3_large_tf.py
 #   python tools/convert_weights.py GRAPH weights.pth --source tensorflow \
 #     --model ssdlite_mobilenetv3_large_coco

@@ -20,8 +20,8 @@ def parse_args(argv=None) -> argparse.Namespace:
         nargs="+",
         default=["inference"],
         choices=("inference", "train", "loss", "predict", "data"),
-        help="loss: SSDLite's beside mmdet's SSDHead; predict: from a decoded image to boxes or "
-        "classes, of a config with --checkpoint; data: a config's training pipeline",
+        help="loss: SSDLite's, compared with mmdet's SSDHead; predict: from a decoded image to "
+        "boxes or classes, needs --checkpoint; data: a config's training pipeline",
     )
     parser.add_argument("--batch", nargs="+", type=int, default=[1], help="images a call")
     parser.add_argument("--size", nargs="+", default=["320"], help="pixels, or as 512x1024")
@@ -32,7 +32,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument("--compile", action="store_true", help="time torch.compile too")
     parser.add_argument("--formats", nargs="+", default=[], help="time exported files: onnx …")
     parser.add_argument("--checkpoint", help="weights for --mode predict")
-    parser.add_argument("--files", nargs="+", default=[], help="exported ones, for --mode predict")
+    parser.add_argument("--files", nargs="+", default=[], help="exported, for --mode predict")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="data")
     parser.add_argument("--json", action="store_true", help="rows as JSON on standard output")
     parser.add_argument("--plot", metavar="FILE", help="draw the medians, .png or .svg")

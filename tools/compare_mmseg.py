@@ -1,4 +1,4 @@
-"""Our MobileNetV3-Small LR-ASPP beside mmseg's, on the sample: python tools/compare_mmseg.py"""
+"""Compare our LR-ASPP with mmseg's on the sample: python tools/compare_mmseg.py"""
 
 import argparse
 
@@ -12,7 +12,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--config", default=CONFIG, help="ours; its data serve both")
+    parser.add_argument("--config", default=CONFIG, help="our config; its data are for both")
     parser.add_argument("--iterations", type=int, default=300, help="training steps of each")
     parser.add_argument("--batch", type=int, default=4, help="images a step")
     parser.add_argument(

@@ -24,7 +24,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--stages", action="store_true", help="split the cost over stages")
     parser.add_argument(
-        "--paper-tables", action="store_true", help="the papers' printed costs beside ours"
+        "--paper-tables", action="store_true", help="compare the papers' printed costs with ours"
     )
     parser.add_argument(
         "--zoo", action="store_true", help="write the tables of docs/model_zoo.md from configs/"

@@ -1,4 +1,4 @@
-"""Weights of other libraries into ours: convert_weights.py SRC DST --source timm --model NAME"""
+"""Convert other libraries' weights: convert_weights.py SRC DST --source timm --model NAME"""
 
 import argparse
 from collections import Counter
@@ -14,7 +14,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     )
     parser.add_argument("dst", help="file to write, .pth or .safetensors")
     parser.add_argument("--source", required=True, help="timm, torchvision, tensorflow, mmdet …")
-    parser.add_argument("--model", required=True, help="its name there, such as mixnet_s")
+    parser.add_argument("--model", required=True, help="its name in that library")
     parser.add_argument(
         "--classifier", action="store_true", help="for build_classifier, not for a backbone"
     )
@@ -32,7 +32,7 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def read_layers(location: str, model: str, reverse: bool) -> dict:
-    """A TensorFlow graph's layers; says what else is in it."""
+    """Return a TensorFlow graph's layers, and print what else it has."""
     from mixnet_dense.weights.catalogue import find
     from mixnet_dense.weights.tensorflow_graph import read_graph
     from mixnet_dense.weights.tensorflow_rules import layers

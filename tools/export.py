@@ -19,10 +19,10 @@ def parse_args(argv=None) -> argparse.Namespace:
         "--out", metavar="FILE", required=True, help=".onnx, .xml, .pt, .tflite or .ncnn.param"
     )
     parser.add_argument(
-        "--end-to-end", action="store_true", help="with decoding and suppression, or argmax"
+        "--end-to-end", action="store_true", help="the file gives final boxes or class numbers"
     )
     parser.add_argument(
-        "--preprocess", action="store_true", help="with mean, std and the order of channels"
+        "--preprocess", action="store_true", help="the file normalises and converts BGR to RGB"
     )
     parser.add_argument(
         "--size", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"), help="of the input in pixels"
@@ -30,14 +30,14 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=1, help="images of the input (1)")
     parser.add_argument("--dynamic", action="store_true", help="any batch and size")
     parser.add_argument(
-        "--images", nargs="+", default=[], help="to verify with (the config's test set)"
+        "--images", nargs="+", default=[], help="for verification (default: the test set's)"
     )
     parser.add_argument("--tolerance", type=float, default=1e-3, help="largest difference (1e-3)")
     parser.add_argument(
         "--int8",
         metavar="CONFIG",
-        help="8-bit weights and activations: calibrate with the training images of a config, "
-        "most often the same, and measure both on its test set",
+        help="write 8-bit weights and activations: calibrate with this config's training images, "
+        "and evaluate the file before and after on its test set",
     )
     args = parse(parser, argv)
     if args.size and min(args.size) < 64:

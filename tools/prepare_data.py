@@ -1,4 +1,4 @@
-"""Prepare data sets: `sample` makes a small one without download, `cityscapes` your copy."""
+"""Prepare data sets: `sample` makes a small one, `cityscapes` prepares your copy."""
 
 import argparse
 from pathlib import Path
@@ -28,7 +28,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     cityscapes = commands.add_parser(
         "cityscapes",
-        help="training ids for Cityscapes as its zip files unpack",
+        help="write training ids for the unpacked zip files of Cityscapes",
         description="Check every image with its label ids and write *_gtFine_labelTrainIds.png "
         "beside them. Can be interrupted and started again.",
     )

@@ -22,7 +22,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         "--tta", action="store_true", help="average over scales and mirrored images"
     )
     segmentation.add_argument(
-        "--slide", action="store_true", help="in overlapping windows, not whole images"
+        "--slide", action="store_true", help="test overlapping windows, not whole images"
     )
     segmentation.add_argument(
         "--submission", metavar="DIR", help="no metrics: label ids for Cityscapes' test server"

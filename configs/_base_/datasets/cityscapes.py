@@ -1,8 +1,8 @@
 # Cityscapes' official leftImg8bit/ and gtFine/ under data/cityscapes, after
 #   python tools/prepare_data.py cityscapes
-# Training crops are DeepLab's for Cityscapes, 769 x 769 (https://arxiv.org/abs/1706.05587, whose
-# protocol MobileNetV3 section 6.4 names): 49 x 49 pixels at output stride 16, 25 x 25 at 32,
-# the windows that LR-ASPP pools over. Evaluation takes whole images of 1024 x 2048.
+# Training crops of 769 x 769 are DeepLab's (https://arxiv.org/abs/1706.05587), whose protocol
+# MobileNetV3 section 6.4 names. Their maps are 49 x 49 at output stride 16 and 25 x 25 at 32, as
+# large as LR-ASPP's pooling windows. Evaluation takes whole images of 1024 x 2048.
 data_root = "data/cityscapes/"
 crop_size = (769, 769)
 train_pipeline = [

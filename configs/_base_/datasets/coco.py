@@ -1,6 +1,6 @@
 # COCO 2017 in its official layout under data/coco: annotations/, train2017/, val2017/.
-# 320 x 320 without keeping the aspect ratio, and SSD's crops, as in
-# https://arxiv.org/abs/1512.02325, section 3.6, and every published SSDLite.
+# 320 x 320 without keeping the aspect ratio, and the crops of SSD
+# (https://arxiv.org/abs/1512.02325, section 3.6), as in published SSDLite trainings.
 data_root = "data/coco/"
 input_size = (320, 320)
 meta_keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")

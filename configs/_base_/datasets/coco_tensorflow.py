@@ -1,4 +1,4 @@
-# COCO as TensorFlow's Object Detection API feeds its SSDLite: a class for each id, TensorFlow's
+# COCO as TensorFlow's Object Detection API uses it for SSDLite: a class for each id, TensorFlow's
 # bilinear resize, crops and mirrored images but no changes of colour
 # (ssd_random_crop and random_horizontal_flip; schedules/coco_tensorflow.py names the source).
 _base_ = "./coco_by_id.py"

@@ -1,5 +1,5 @@
 # SSDLite as TensorFlow's Object Detection API builds it: SAME padding, sigmoid scores in 90
-# classes and a slot for the background, its order of anchors, no score too low for a box.
+# classes and a slot for the background, its order of anchors, almost no score threshold.
 _base_ = "./ssdlite.py"
 
 anchors = dict(type="mixnet_dense.SSDLiteAnchorGenerator", inverses=(0.5, 0.3333), mean_last=True)

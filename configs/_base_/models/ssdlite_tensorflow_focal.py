@@ -1,5 +1,5 @@
-# The same for MobileNetV3: the halved last stage, the focal loss of all anchors, boxes divided by
-# their four numbers too.
+# ssdlite_tensorflow.py for MobileNetV3: halved last stage, focal loss over all anchors, and a box
+# loss that is also divided by the four numbers of a box.
 _base_ = "./ssdlite_tensorflow.py"
 
 predictors = dict(type="Normal", name="cls_convs", layer="Conv2d", std=0.03, bias=-4.6)
