@@ -43,13 +43,13 @@ def test_memory_settings_are_made_each_on_its_own():
             dict(enable=False, base_batch_size=192),
             2,
             "learning rate 0.015 for 48 images a step (24 x 2 processes), as in the config, "
-            "which means 192; --auto-scale-lr would make it 0.00375",
+            "where it is for 192; --auto-scale-lr would make it 0.00375",
         ),
         (
             dict(enable=False, base_batch_size=192),
             8,
             "learning rate 0.015 for 192 images a step (24 x 8 processes), as in the config, "
-            "which means 192",
+            "where it is for 192",
         ),
         (
             dict(enable=True, base_batch_size=192),

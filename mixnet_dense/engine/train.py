@@ -96,7 +96,7 @@ def learning_rate(config: Config, processes: int) -> str:
     if scaling.get("enable"):
         return f"learning rate {scaled} for {images}: the config's {rate} is for {base}"
     advice = "" if batch == base else f"; --auto-scale-lr would make it {scaled}"
-    return f"learning rate {rate} for {images}, as in the config, which means {base}{advice}"
+    return f"learning rate {rate} for {images}, as in the config, where it is for {base}{advice}"
 
 
 def _run(runner: Runner) -> None:

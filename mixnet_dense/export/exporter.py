@@ -111,7 +111,7 @@ def _describe(model: nn.Module, request: Request) -> tuple[Description, tuple[in
     if size is None:
         reason = " (keep_ratio=True)" if about.keep_ratio else ""
         raise InputError(
-            f"--size: is needed, the config's test pipeline has no one size of images{reason}"
+            f"--size: is needed, the config's test pipeline gives no fixed size{reason}"
         )
     if not request.dynamic:
         about = replace(about, batch=request.batch, height=size[0], width=size[1])

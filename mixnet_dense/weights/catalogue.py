@@ -87,7 +87,7 @@ def _class_names(library: str, dataset: str) -> tuple[str, ...]:
     try:
         datasets = importlib.import_module(f"{library}.datasets")
     except ImportError as error:
-        raise InputError(f"class names come from {library}, which is not there: {error}") from error
+        raise InputError(f"class names come from {library}, which is missing: {error}") from error
     return tuple(getattr(datasets, dataset).METAINFO["classes"])
 
 
