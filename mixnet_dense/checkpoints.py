@@ -209,7 +209,7 @@ def _explain(error: UnpicklingError) -> str:
 
 
 def _plain_values() -> list:
-    """numpy's arrays and numbers, which mmengine writes beside tensors."""
+    """numpy's arrays and numbers, which mmengine's checkpoints also have."""
     import numpy as np
 
     scalar, (reconstruct, *_) = np.float64(0).__reduce__()[0], np.empty(0).__reduce__()

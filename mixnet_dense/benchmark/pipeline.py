@@ -34,7 +34,7 @@ def time_pipeline(config: Config, images: int) -> list[dict]:
     init_default_scope(config.get("default_scope", "mmdet"))
     cv2.setNumThreads(0)  # as the configs' env_cfg sets it for every worker
     dataset = Runner.build_dataloader(config.train_dataloader).dataset
-    while hasattr(dataset, "dataset"):  # RepeatDataset and its like
+    while hasattr(dataset, "dataset"):  # wrappers such as RepeatDataset
         dataset = dataset.dataset
     steps = dataset.pipeline.transforms
     whole, taken = [], [[] for _ in steps]

@@ -80,7 +80,7 @@ def runners(
         name: see `build`.
         mode: ``'inference'`` for a forward pass, ``'train'`` for one forward and backward.
         images: (N, 3, H, W) normalised.
-        amp: bfloat16 autocast on a CPU, float16 on a GPU, for all but the reference.
+        amp: bfloat16 autocast on a CPU, float16 on a GPU; not for the reference.
         compiled: whether to compile.
     """
     models = {REFERENCE: reference(build(name)), "model": build(name)}

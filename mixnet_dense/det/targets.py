@@ -45,8 +45,8 @@ def pad_boxes(instances: Sequence, device) -> Boxes:
 def overlaps(anchors: Tensor, boxes: Tensor, over_anchor: bool = False) -> Tensor:
     """IoU of anchors (A, 4) with boxes (N, G, 4): (N, A, G).
 
-    ``over_anchor`` divides by the anchor's area in place of the union. In memory the
-    anchors come last: there are many of them.
+    ``over_anchor`` divides by the anchor's area instead of the union. In memory the anchors
+    are the last dimension, because there are many of them.
     """
     left, top, right, bottom = anchors.T.contiguous()  # each (A,)
     x1, y1, x2, y2 = boxes[..., None].unbind(-2)  # each (N, G, 1)

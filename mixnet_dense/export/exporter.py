@@ -63,7 +63,7 @@ class Exported:
 
 
 def export(model: nn.Module, images: Sequence[np.ndarray], request: Request) -> Exported:
-    """Write a file, run it beside PyTorch, and keep it only if both agree.
+    """Write a file, compare its outputs with PyTorch's, and keep it only if they agree.
 
     Args:
         model: a detector or segmenter with ``cfg`` and ``dataset_meta``, see

@@ -110,7 +110,7 @@ def _first_fault(rows: Sequence[dict], allowed: np.ndarray) -> str:
 
 @METRICS.register_module()
 class IoUMetric(HostMetric):
-    """mmseg's IoUMetric, in per cent, with ``IoU.CLASS`` beside mIoU, mAcc and aAcc.
+    """mmseg's IoUMetric, in per cent, with ``IoU.CLASS`` in addition to mIoU, mAcc and aAcc.
 
     A class that is neither annotated nor predicted has NaN and is left out of the mean.
     """

@@ -164,7 +164,7 @@ def _take(
 
 
 def _mismatch(key: str, value: Tensor, rule: Rule, expected: Mapping) -> str:
-    """The shape found and the shape wanted; '' where they are equal or any shape will do."""
+    """The shape found and the shape wanted; '' if they are equal or any shape is allowed."""
     shape = tuple(value.shape)
     wanted = (rule.outputs, *shape[1:]) if rule.outputs else expected.get(key, shape)
     return f"{key} {shape} for {wanted}" if shape != wanted else ""

@@ -241,7 +241,7 @@ def _compare(where: str, tensor, array: np.ndarray | None) -> None:
 
 
 def _field(where: str, holder, name: str, kind, default=None):
-    """``holder[name]``, which must be of a type; the default where it is left out."""
+    """``holder[name]`` or the default; it must have the type ``kind``."""
     value = holder.get(name, default) if isinstance(holder, dict) else None
     if not isinstance(value, kind):
         raise InputError(f"{where}: '{name}' is {_short(value)}, not as in a graph model")

@@ -54,7 +54,7 @@ def _named(scope: str, **options) -> Names:
 
 
 def _ssdlite(extractor: str, blocks: int) -> Names:
-    """The Object Detection API's SSDLite on a backbone of so many blocks."""
+    """The Object Detection API's SSDLite on a backbone with this number of blocks."""
     scope = f"FeatureExtractor/{extractor}"
     return _named(scope, after=tuple(_neck(scope, blocks + 2)) + tuple(_heads()))
 
