@@ -5,11 +5,13 @@ import json
 import shutil
 
 import pytest
+from mmengine.config import Config
 from running import ROOT, TINY_DETECTOR, one_error_line, shell, tool
 
 from mixnet_dense import cli
 from mixnet_dense.det.coco import CocoDataset
 from mixnet_dense.engine.config import check_files, load_config
+from mixnet_dense.engine.results import annotated_ids
 from mixnet_dense.engine.train import train
 from mixnet_dense.errors import InputError
 from mixnet_dense.registry import DATASETS, TRANSFORMS
@@ -144,6 +146,13 @@ def test_broken_json_is_named(detector, sample, tmp_path):
         rewrite(detector, sample, tmp_path, lambda text: text[: len(text) // 2])()
 
 
+def test_broken_json_of_the_test_set_is_named_by_predict_too(tmp_path):
+    (tmp_path / "spoilt.json").write_text('{"images": [')
+    loader = dict(dataset=dict(data_root=str(tmp_path), ann_file="spoilt.json"))
+    with pytest.raises(InputError, match="spoilt.json: is not JSON"):
+        annotated_ids(Config(dict(test_dataloader=loader)))
+
+
 def test_foreign_classes_are_named(detector, sample, tmp_path):
     def rename(text):
         content = json.loads(text)
@@ -213,6 +222,15 @@ def test_a_learning_rate_without_a_base_is_not_scaled(detector, tmp_path):
     config.auto_scale_lr = dict(enable=False)
     with pytest.raises(InputError, match="no auto_scale_lr.base_batch_size"):
         train(config, str(tmp_path), scale_lr=True)
+
+
+def test_a_config_without_a_training_set_is_not_trained(detector, tmp_path):
+    config = load_config(str(detector / "detector.py"))
+    for part in ("dataloader", "cfg"):
+        config[f"train_{part}"] = config[f"val_{part}"] = None
+    config.optim_wrapper = config.val_evaluator = config.param_scheduler = None
+    with pytest.raises(InputError, match="has no train_dataloader, train_cfg and optim_wrapper"):
+        train(config, str(tmp_path))
 
 
 def test_only_files_of_this_machine_are_looked_for(detector, tmp_path):

@@ -13,6 +13,7 @@ from mmengine.structures import BaseDataElement
 from PIL import Image
 
 from mixnet_dense.engine.config import datasets
+from mixnet_dense.errors import InputError
 from mixnet_dense.images import mask_name, read_image
 from mixnet_dense.weights.catalogue import COCO_GAPS
 
@@ -127,13 +128,23 @@ def annotated_ids(config: Config) -> tuple[dict[Path, int], dict[str, int]]:
     """Image ids by resolved path, category ids by name, of the test set's annotation file.
 
     Both are empty if that file is not on this disk or not in COCO's format.
+
+    Raises:
+        InputError: the file is not JSON.
     """
     for dataset in datasets(config, ("test",)):
         root = Path(dataset.get("data_root") or "")
         file = root / (dataset.get("ann_file") or "")
-        content = json.loads(file.read_bytes()) if file.suffix == ".json" and file.is_file() else {}
+        content = _read_json(file) if file.suffix == ".json" and file.is_file() else {}
         if "images" in content and "categories" in content:
             folder = root / (dataset.get("data_prefix") or {}).get("img", "")
             images = {(folder / row["file_name"]).resolve(): row["id"] for row in content["images"]}
             return images, {row["name"]: row["id"] for row in content["categories"]}
     return {}, {}
+
+
+def _read_json(file: Path):
+    try:
+        return json.loads(file.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: is not JSON: {error}") from error

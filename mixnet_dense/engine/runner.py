@@ -78,6 +78,8 @@ def train_runner(config: Config) -> Runner:
     with slips_named("config"):
         runner = Runner.from_cfg(config)
         loops = [runner.train_loop, runner.val_loop]
+    if loops[0] is None:
+        raise InputError("the config has no train_dataloader, train_cfg and optim_wrapper")
     _check_data(runner, [loop for loop in loops if loop])
     return runner
 
