@@ -4,7 +4,6 @@ import json
 import struct
 import sys
 from collections.abc import Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -66,20 +65,7 @@ def load_file(path, map_location="cpu"):
     """
     import torch
 
-    return _restricted(torch.load)(str(_existing(path)), map_location=map_location)
-
-
-@contextmanager
-def restricted_loading():
-    """Every ``torch.load`` within the block uses the allow-list of `load_file`."""
-    import torch
-
-    unrestricted = torch.load
-    torch.load = _restricted(unrestricted)
-    try:
-        yield
-    finally:
-        torch.load = unrestricted
+    return restricted(torch.load)(str(_existing(path)), map_location=map_location)
 
 
 def without_code(checkpoint):
@@ -178,7 +164,7 @@ _BROKEN = (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeEr
 _BROKEN += (TypeError, AssertionError, struct.error)
 
 
-def _restricted(torch_load):
+def restricted(torch_load):
     """``torch.load`` that ignores the caller's ``weights_only`` and never runs code."""
 
     def load(file, map_location=None, *_args, **_kwargs):

@@ -9,6 +9,7 @@ It repairs two things:
 * mmengine 0.10.7 cannot load its own checkpoints with torch >= 2.6, and the OneDL build
   silently falls back to unpickling arbitrary code. `mixnet_dense.det`, ``seg`` and
   ``engine`` make mmengine load checkpoints as `mixnet_dense.checkpoints` does.
+  `restricted_loading` does the same for a library's download, as long as that takes.
 """
 
 import functools
@@ -16,6 +17,7 @@ import importlib.machinery
 import logging
 import sys
 import types
+from contextlib import contextmanager
 
 from mixnet_dense import checkpoints
 from mixnet_dense.errors import InputError
@@ -114,6 +116,19 @@ def _greedy(corners, iou_threshold: float, offset: int):
 # ------------------------------------------------------------- checkpoints
 
 
+@contextmanager
+def restricted_loading():
+    """Every ``torch.load`` within the block uses the allow-list of `checkpoints.load_file`."""
+    import torch
+
+    unrestricted = torch.load
+    torch.load = checkpoints.restricted(unrestricted)
+    try:
+        yield
+    finally:
+        torch.load = unrestricted
+
+
 def guard_checkpoint_loading() -> None:
     """Make mmengine load every checkpoint, local or remote, as data only. Idempotent."""
     from mmengine.runner.checkpoint import CheckpointLoader
@@ -129,7 +144,7 @@ def guard_checkpoint_loading() -> None:
                 raise InputError(f"checkpoint '{filename}': must be a local file")
             return dict(zip(("state_dict", "meta"), checkpoints.read(filename), strict=True))
         try:
-            with checkpoints.restricted_loading():
+            with restricted_loading():
                 found = original(cls, filename, map_location, logger)
         except FileNotFoundError as error:
             raise InputError(f"checkpoint '{filename}': no such file") from error

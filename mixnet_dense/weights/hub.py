@@ -7,7 +7,7 @@ must be installed. (mmengine's own ``torchvision://`` gives torchvision's keys.)
 
 from torch import Tensor
 
-from mixnet_dense.checkpoints import restricted_loading
+from mixnet_dense.compat import restricted_loading
 from mixnet_dense.errors import InputError, first_line
 from mixnet_dense.weights.catalogue import UNTRAINED, find, metadata
 from mixnet_dense.weights.conversion import convert
