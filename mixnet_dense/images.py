@@ -66,12 +66,6 @@ def mask_name(picture: Path) -> Path:
     return picture.parent / "masks" / f"{picture.stem}.png"
 
 
-def write_image(path: Path, pixels: np.ndarray) -> None:
-    """Write (H, W, 3) uint8, BGR; a full disk raises OSError."""
-    # cv2.imwrite only returns False on failure and hides the reason.
-    path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
-
-
 def read_image(path: Path):
     """Pixels (H, W, 3), BGR, or None if the file is no image."""
     try:

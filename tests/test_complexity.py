@@ -217,3 +217,22 @@ def test_tool_names_what_is_wrong(tmp_path):
     (tmp_path / "empty.py").write_text("a = 1")
     with pytest.raises(InputError, match="has no model"):
         report.model_row(str(tmp_path / "empty.py"))
+
+
+def test_a_fault_in_a_users_own_model_passes_unchanged(tmp_path, monkeypatch):
+    (tmp_path / "faulty_model.py").write_text(
+        "from mixnet_dense.registry import MODELS\n\n\n"
+        "@MODELS.register_module()\nclass FaultyModel:\n"
+        "    def __init__(self):\n        {}['slip']\n"
+    )
+    config = tmp_path / "faulty.py"
+    config.write_text(
+        "custom_imports = dict(imports=['faulty_model'])\n"
+        "model = dict(type='mixnet_dense.FaultyModel')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyError, match="slip"):
+        tool(config)
+    config.write_text(config.read_text().replace("Model')", "Model', wrong=1)"))
+    with pytest.raises(InputError, match="faulty.py': TypeError: .*wrong"):
+        tool(config)

@@ -11,8 +11,8 @@ from mixnet_dense.backbones.classifier import NAMES, build_classifier
 from mixnet_dense.complexity import Analysis, analyse
 from mixnet_dense.costs.cells import Cell
 from mixnet_dense.costs.tables import TABLES
-from mixnet_dense.engine.config import load_config
-from mixnet_dense.errors import InputError, first_line
+from mixnet_dense.engine.config import load_config, slips_named
+from mixnet_dense.errors import InputError
 from mixnet_dense.registry import MODELS
 
 
@@ -60,10 +60,8 @@ def _from_config(path: str) -> nn.Module:
     if "model" not in config:
         raise InputError(f"config '{path}': has no model")
     init_default_scope(config.get("default_scope", "mmdet"))
-    try:
+    with slips_named(f"config '{path}'"):
         return MODELS.build(config.model)
-    except (KeyError, TypeError, ValueError, AssertionError) as error:
-        raise InputError(f"config '{path}': {first_line(error)}") from error
 
 
 def model_text(rows: Sequence[ModelRow], stages: bool = False) -> str:
