@@ -49,7 +49,7 @@ def test_stride_two_symmetric_and_same_differ_on_even_sizes():
     same = ones(MixConv2d(1, (3,), stride=2, padding="same"))(x)
     # symmetric pads 1 before: top left sums rows 0-1, columns 0-1: 0+1+4+5
     assert symmetric[0, 0].tolist() == [[10, 24], [51, 90]]
-    # same pads 1 behind: top left sums rows 0-2, columns 0-2: 3 * (1+5+9)
+    # same pads 1 after: top left sums rows 0-2, columns 0-2: 3 * (1+5+9)
     assert same[0, 0].tolist() == [[45, 39], [66, 50]]
 
 
