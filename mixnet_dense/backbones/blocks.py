@@ -5,7 +5,7 @@ squeeze-and-excitation of MnasNet and MobileNetV3 and the MixConv of MixNet. Its
 `arch.Block` row says which of these a block has.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -127,6 +127,11 @@ def pointwise(
     """A 1x1 `ConvNormAct`."""
     conv = PointwiseConv2d(in_channels, out_channels, groups)
     return ConvNormAct(conv, out_channels, norm_cfg, act)
+
+
+def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize maps (N, C, h, w) to (height, width): bilinear, corners not aligned."""
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 class SqueezeExcite(nn.Module):

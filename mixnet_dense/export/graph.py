@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mixnet_dense.backbones.blocks import upsample
 from mixnet_dense.export.description import Description
 from mixnet_dense.export.fuse import fuse
 
@@ -82,9 +83,3 @@ class Graph(nn.Module):
         boxes = head.bbox_coder.decode(anchors, deltas.reshape(-1, 4)).view_as(deltas)
         x, y = boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)
         return torch.stack([x, y], -1).flatten(2), confidence.transpose(1, 2)
-
-
-def upsample(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Maps (N, C, h, w) at another (height, width), as the hosts resize logits."""
-    size = tuple(size)
-    return nn.functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)

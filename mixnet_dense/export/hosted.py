@@ -13,10 +13,10 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mixnet_dense.backbones.blocks import upsample
 from mixnet_dense.errors import InputError
 from mixnet_dense.export.description import Description
 from mixnet_dense.export.formats import format_of
-from mixnet_dense.export.graph import upsample
 from mixnet_dense.export.sessions import Session
 from mixnet_dense.export.verification import rows_of
 from mixnet_dense.registry import MODELS

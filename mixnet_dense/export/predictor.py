@@ -10,9 +10,10 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 from torch.nn.functional import interpolate
 
+from mixnet_dense.backbones.blocks import upsample
 from mixnet_dense.errors import InputError
 from mixnet_dense.export.description import Description, describe
-from mixnet_dense.export.graph import network_input, upsample
+from mixnet_dense.export.graph import network_input
 from mixnet_dense.export.hosted import (
     ExportedBoxHead,
     ExportedDecodeHead,

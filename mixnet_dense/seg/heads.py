@@ -14,7 +14,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
 from mixnet_dense.backbones.algorithms import in_layout_of
-from mixnet_dense.backbones.blocks import build_act, pointwise
+from mixnet_dense.backbones.blocks import build_act, pointwise, upsample
 from mixnet_dense.backbones.taps import Tap
 from mixnet_dense.registry import MODELS
 
@@ -50,11 +50,6 @@ def _means(window: int, x: Tensor, stride: int, size: torch.SymInt) -> Tensor:
     place = torch.arange(size, device=x.device)
     inside = ((place >= start) & (place < start + window)).to(x.dtype)
     return inside / inside.sum(1, keepdim=True)
-
-
-def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear, corners not aligned."""
-    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 @MODELS.register_module()
