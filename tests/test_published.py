@@ -185,6 +185,11 @@ def test_a_name_is_a_checkpoint_everywhere(folder, cache):
         assert torch.equal(value, state[key]) and torch.equal(value, own[key])
 
 
+def test_other_checkpoints_are_left_as_they_are():
+    for checkpoint in ("", "a.pth", Path("a.pth"), "timm://a", "work/published://a"):
+        assert published.local(checkpoint) is checkpoint
+
+
 def test_a_cache_that_cannot_be_written_is_named(folder, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MIXNET_DENSE_CACHE", str(tmp_path / "file/cache"))

@@ -75,8 +75,8 @@ def find(name: str) -> Published:
 
 def local(checkpoint: str) -> str:
     """The file of ``published://NAME``, see `fetch`; any other checkpoint as it is."""
-    name = checkpoint.removeprefix(SCHEME)
-    return checkpoint if name == checkpoint else fetch(name)
+    before, scheme, name = str(checkpoint).partition(SCHEME)  # some callers give a Path
+    return fetch(name) if scheme and not before else checkpoint
 
 
 def fetch(name: str, given: str | None = None) -> str:
