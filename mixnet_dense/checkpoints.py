@@ -1,6 +1,7 @@
 """Read weight files without running code from them; write them completely or not at all."""
 
 import json
+import os
 import struct
 import sys
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from mixnet_dense.files import check_writable
 
 # Keys under which libraries store the state dict. The first one found is used.
 _WRAPPERS = ("state_dict", "model", "ema", "state_dict_ema", "model_ema")
-_SUFFIXES = (".pth", ".safetensors")
+SUFFIXES = (".pth", ".safetensors")
 _META = "mixnet_dense"  # our entry in the metadata of a safetensors file
 
 _trusted = False
@@ -135,7 +136,7 @@ def write(path: str, state_dict: Mapping, meta: Mapping) -> None:
 
     check_suffix(path)
     check_writable(path)
-    partial = Path(f"{path}.partial")
+    partial = Path(f"{path}.{os.getpid()}.partial")  # of this process alone
     try:
         if Path(path).suffix == ".safetensors":
             tensors = {key: value.contiguous() for key, value in state_dict.items()}
@@ -153,8 +154,8 @@ def write(path: str, state_dict: Mapping, meta: Mapping) -> None:
 
 def check_suffix(path: str) -> None:
     """Raise InputError unless a file of this name can be written."""
-    if Path(path).suffix not in _SUFFIXES:
-        raise InputError(f"{path}: must end in {' or '.join(_SUFFIXES)}")
+    if Path(path).suffix not in SUFFIXES:
+        raise InputError(f"{path}: must end in {' or '.join(SUFFIXES)}")
 
 
 # ------------------------------------------------------------------- allow-list

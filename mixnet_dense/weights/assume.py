@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from logging import Logger
 
 from mixnet_dense import checkpoints
-from mixnet_dense.weights import hub
+from mixnet_dense.weights import hub, published
 from mixnet_dense.weights.catalogue import metadata
 
 # The defaults of settings that a config leaves out.
@@ -64,9 +64,9 @@ def warn_pretrained(config: Mapping, logger: Logger) -> None:
     They come from ``load_from``, else from ``init_cfg`` of the model and its backbone.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, see also `published.fetch`.
     """
-    for checkpoint in _pretrained(config):
+    for checkpoint in map(published.local, _pretrained(config)):
         origin = hub.origin_of(checkpoint)
         if origin:
             warn_mismatches(config, metadata(*origin), logger)

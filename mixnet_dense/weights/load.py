@@ -14,6 +14,7 @@ from mixnet_dense.errors import InputError
 from mixnet_dense.registry import MODELS
 from mixnet_dense.weights.assume import warn_mismatches
 from mixnet_dense.weights.conversion import faults
+from mixnet_dense.weights.published import local
 
 
 def load_model(config: Config, checkpoint: str) -> nn.Module:
@@ -41,7 +42,8 @@ def load_weights(model: nn.Module, path: str) -> dict:
 
     Args:
         model: as the config builds it.
-        path: the checkpoint, or a work dir for its newest complete checkpoint.
+        path: the checkpoint, a work dir for its newest complete checkpoint, or
+            ``published://NAME``.
 
     Returns:
         The checkpoint's ``meta``: epoch, class names (``dataset_meta``).
@@ -55,7 +57,7 @@ def load_weights(model: nn.Module, path: str) -> dict:
         if found is None:
             raise InputError(f"checkpoint '{path}': no complete epoch_N.pth or iter_N.pth there")
         path = found
-    state, meta = read(path)
+    state, meta = read(local(path))
     own = model.state_dict()
     wrong = faults(
         [key for key in own if key not in state],

@@ -1,7 +1,17 @@
-"""``timm://NAME`` and ``tv://NAME`` among the checkpoints that mmengine loads; see `hub`."""
+"""Names among the checkpoints that mmengine loads.
+
+They are ``timm://NAME`` and ``tv://NAME``, see `hub`, and ``published://NAME``, see `published`.
+"""
 
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from mixnet_dense.weights import hub
+from mixnet_dense.checkpoints import load_file
+from mixnet_dense.weights import hub, published
+
+
+def _load(checkpoint: str, map_location=None) -> dict:
+    return load_file(published.local(checkpoint), map_location)
+
 
 CheckpointLoader.register_scheme(prefixes=tuple(hub.SOURCES), loader=hub.load, force=True)
+CheckpointLoader.register_scheme(prefixes=published.SCHEME, loader=_load, force=True)

@@ -10,7 +10,8 @@ import base64
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -44,10 +45,12 @@ class Graph:
         nodes: by name.
         constants: the float32 and int32 tensors by the names of their nodes; tensors of other
             types are left out. Do not write into them.
+        sha256: of the file, or of the shards one after another, in hexadecimal digits.
     """
 
     nodes: Mapping[str, Node]
     constants: Mapping[str, np.ndarray]
+    sha256: str = ""
 
 
 def read_graph(location: str) -> Graph:
@@ -67,9 +70,10 @@ def read_graph(location: str) -> Graph:
     path = urlsplit(location).path if sources.is_address(location) else location
     if path.lower().endswith(".json"):
         return _from_json(location, data)
+    digest = sha256(data).hexdigest()
     if data.startswith(b"\x1f\x8b"):  # gzip
         data = sources.unpack(location, data)
-    return _from_binary(location, data)
+    return replace(_from_binary(location, data), sha256=digest)
 
 
 # -------------------------------------------------------------------- GraphDef
@@ -159,9 +163,9 @@ def _from_json(location: str, data: bytes) -> Graph:
         graph = json_format.ParseDict(topology, message(), ignore_unknown_fields=True)
     except json_format.ParseError as error:
         raise InputError(f"{location}: is not a GraphDef: {first_line(error)}") from error
-    constants = {}
+    constants, digest = {}, sha256()
     for group in _field(location, model, "weightsManifest", list):
-        for name, array in _group(location, group):
+        for name, array in _group(location, group, digest):
             if name in constants:
                 raise InputError(f"{location}: two weights are named '{name}'")
             constants[name] = array
@@ -173,7 +177,8 @@ def _from_json(location: str, data: bytes) -> Graph:
     for name in constants:
         if name not in nodes:
             raise InputError(f"{location}: weight '{name}' has no node")
-    return Graph(nodes, {name: array for name, array in constants.items() if array.dtype != bool})
+    constants = {name: array for name, array in constants.items() if array.dtype != bool}
+    return Graph(nodes, constants, digest.hexdigest())
 
 
 def _encode_strings(location: str, node) -> None:
@@ -189,8 +194,8 @@ def _encode_strings(location: str, node) -> None:
             raise InputError(f"{where} is not base64: {first_line(error)}") from error
 
 
-def _group(location: str, group) -> Iterator[tuple[str, np.ndarray]]:
-    """The weights of a group of shards, by name."""
+def _group(location: str, group, digest) -> Iterator[tuple[str, np.ndarray]]:
+    """The weights of a group of shards, by name; ``digest`` is updated with their bytes."""
     entries = []
     for weight in _field(location, group, "weights", list):
         name, kind = (_field(location, weight, key, str) for key in ("name", "dtype"))
@@ -203,11 +208,12 @@ def _group(location: str, group) -> Iterator[tuple[str, np.ndarray]]:
     wanted = sum(math.prod(shape) * kind.itemsize for _, shape, kind in entries)
     if wanted > sources.LIMIT:
         raise InputError(f"{location}: its weights take {wanted} bytes, at most {sources.LIMIT}")
-    data = b""
+    data, progress = b"", sources.megabytes(wanted)
     for path in _field(location, group, "paths", list):
-        data += sources.load(_beside(location, path), wanted - len(data))
+        data += sources.load(_beside(location, path), wanted - len(data), progress)
     if len(data) != wanted:
         raise InputError(f"{location}: its shards have {len(data)} bytes, its weights {wanted}")
+    digest.update(data)
     start = 0
     for name, shape, kind in entries:
         count = math.prod(shape)
