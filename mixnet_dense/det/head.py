@@ -196,8 +196,7 @@ class SSDLiteHead(SSDHead):
         greedy = dict(cfg["nms"], iou_threshold=0) == dict(type="nms", iou_threshold=0)
         if with_nms and greedy:
             limit, threshold = cfg["max_per_img"], cfg["nms"]["iou_threshold"]
-            kept = greedy_nms(boxes, labels, valid, threshold, limit)
-            chosen = [row[row >= 0] for row in kept]
+            chosen = greedy_nms(boxes, labels, valid, threshold, limit)
         else:
             chosen = list(valid)
         results = []

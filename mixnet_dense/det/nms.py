@@ -3,15 +3,16 @@
 import torch
 from torch import Tensor
 
+_CHUNK = 128  # candidates at a time; in most images the first ones have enough survivors
+
 
 def greedy_nms(
     boxes: Tensor, labels: Tensor, valid: Tensor, iou_threshold: float, limit: int
-) -> Tensor:
+) -> list[Tensor]:
     """The first ``limit`` survivors of each image.
 
     Candidates must come by decreasing score. A candidate is dropped if its IoU with an
-    earlier survivor of its class is greater than the threshold. The number of steps is that
-    of the survivors, not of the candidates.
+    earlier survivor of its class is greater than the threshold.
 
     Args:
         boxes: corners (N, K, 4) of any unit.
@@ -21,23 +22,37 @@ def greedy_nms(
         limit: the most survivors of an image.
 
     Returns:
-        (N, <= limit) indices into K, -1 after the last survivor.
+        Per image the indices into K of its survivors, (<= limit,).
     """
-    x1, y1, x2, y2 = boxes.unbind(-1)  # each (N, K)
-    areas = (x2 - x1) * (y2 - y1)
-    alive = valid.clone()
-    kept = []
-    for _ in range(min(limit, alive.shape[1])):
-        best = alive.to(torch.uint8).argmax(1, keepdim=True)  # the first one left
-        found = alive.gather(1, best)
-        if alive.device.type == "cpu" and not found.any():
+    kept = valid[:, :0]  # whether each candidate so far survives
+    for start in range(0, boxes.shape[1], _CHUNK):
+        new = slice(start, start + _CHUNK)
+        if not valid[:, start:].any() or (kept.sum(1) >= limit).all():
             break
-        kept.append(torch.where(found, best, -1))
-        left, top, right, bottom = (side.gather(1, best) for side in (x1, y1, x2, y2))
-        width = (torch.minimum(right, x2) - torch.maximum(left, x1)).clamp_(min=0)
-        height = (torch.minimum(bottom, y2) - torch.maximum(top, y1)).clamp_(min=0)
-        common = width.mul_(height)
-        iou = common / (areas.gather(1, best) + areas - common)
-        alive &= ~((iou > iou_threshold) & (labels == labels.gather(1, best)))
-        alive.scatter_(1, best, False)
-    return torch.cat(kept, 1) if kept else alive.new_zeros(len(alive), 0, dtype=torch.long)
+        clash = _overlap(boxes[:, : new.stop], boxes[:, new], iou_threshold)
+        clash &= labels[:, : new.stop, None] == labels[:, None, new]
+        alive = valid[:, new] & ~(clash[:, :start] & kept[..., None]).any(1)
+        kept = torch.cat([kept, _survivors(clash[:, start:].triu(1), alive)], 1)
+    return [row.nonzero()[:limit, 0] for row in kept]
+
+
+def _survivors(clash: Tensor, alive: Tensor) -> Tensor:
+    """Which candidates (N, C) survive, of those ``alive``.
+
+    ``clash`` (N, C, C) says whether a candidate, by row, would drop a later one, by column. The
+    answer is right for the first candidate at once, and after each step for one more at least.
+    """
+    kept, before = alive, None
+    while before is None or not torch.equal(kept, before):
+        before, kept = kept, alive & ~(clash & kept[..., None]).any(1)
+    return kept
+
+
+def _overlap(boxes: Tensor, others: Tensor, iou_threshold: float) -> Tensor:
+    """Whether the IoU of boxes (N, B, 4) and others (N, C, 4) is above the threshold: (N, B, C)."""
+    boxes, others = boxes[:, :, None], others[:, None]
+    start, end = torch.maximum(boxes, others), torch.minimum(boxes, others)
+    width, height = ((end[..., i + 2] - start[..., i]).clamp_(min=0) for i in (0, 1))
+    common = width.mul_(height)
+    first, second = ((b[..., 2] - b[..., 0]) * (b[..., 3] - b[..., 1]) for b in (boxes, others))
+    return common / (first + second - common) > iou_threshold

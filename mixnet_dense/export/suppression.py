@@ -74,5 +74,5 @@ def expected(
     boxes = boxes.gather(1, anchors[..., None].expand(-1, -1, 4))
     valid, threshold = scores > settings["score_thr"], settings["nms"]["iou_threshold"]
     kept = greedy_nms(boxes, labels, valid, threshold, settings["max_per_img"])
-    results = zip(boxes, scores, labels, [row[row >= 0] for row in kept], strict=True)
+    results = zip(boxes, scores, labels, kept, strict=True)
     return [(box[rows], score[rows], label[rows]) for box, score, label, rows in results]
