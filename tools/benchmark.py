@@ -19,9 +19,9 @@ def parse_args(argv=None) -> argparse.Namespace:
         "--mode",
         nargs="+",
         default=["inference"],
-        choices=("inference", "train", "loss", "predict", "data"),
-        help="loss: SSDLite's, compared with mmdet's SSDHead; predict: from a decoded image to "
-        "boxes or classes, needs --checkpoint; data: a config's training pipeline",
+        choices=("inference", "train", "predict", "data"),
+        help="predict: from a decoded image to boxes or classes, needs --checkpoint; "
+        "data: a config's training pipeline",
     )
     parser.add_argument("--batch", nargs="+", type=int, default=[1], help="images a call")
     parser.add_argument("--size", nargs="+", default=["320"], help="pixels, or as 512x1024")

@@ -1,5 +1,5 @@
-# Our LR-ASPP beside mmseg's (lraspp_of_mmseg.py): the embedded sample, images stretched to 512 x 512,
-# 500 steps of 4 images. docs/segmentation.md has the commands and the result.
+# Our LR-ASPP beside mmseg's, which is lraspp_of_mmseg.py: the embedded sample, images stretched
+# to 512 x 512, 500 steps of 4 images. docs/segmentation.md has the commands and the result.
 _base_ = "../lraspp_mobilenetv3_small_sample.py"
 size = (512, 512)
 train_pipeline = [

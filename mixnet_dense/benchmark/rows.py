@@ -18,7 +18,7 @@ class Settings:
     """What to time: every model in every mode, batch and size; see tools/benchmark.py --help."""
 
     models: Sequence[str]  # see `subjects.build`
-    modes: Sequence[str]  # 'inference', 'train', 'loss', 'predict'
+    modes: Sequence[str]  # 'inference', 'train', 'predict'
     batches: Sequence[int]  # images a call
     sizes: Sequence[tuple[int, int]]  # (H, W) in pixels
     threads: int
@@ -73,11 +73,7 @@ def _time(settings: Settings, mode: str, batch: int, size: tuple[int, int]) -> I
 
 
 def _runners(settings: Settings, name: str, mode: str, images: Tensor) -> subjects.Runners:
-    if mode == "loss":
-        from mixnet_dense.benchmark import loss  # needs mmdet
-
-        yield from loss.runners(name, images)
-    elif mode == "predict":
+    if mode == "predict":
         yield from exported.predictors(
             name, settings.checkpoint, settings.formats, settings.files, images, settings.threads
         )

@@ -2,11 +2,8 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
-from pathlib import Path
 
 import torch
-from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
@@ -49,18 +46,6 @@ def build(name: str) -> nn.Module:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
     return model
-
-
-def host_config(package: str, path: str) -> Config:
-    """A config that mmdet or mmseg ships, by its path below their ``configs/``.
-
-    Raises:
-        InputError: this build of theirs carries no configs.
-    """
-    file = Path(find_spec(package).origin).parent / ".mim" / "configs" / path
-    if not file.is_file():
-        raise InputError(f"{file}: not there; this build of {package} carries no configs")
-    return Config.fromfile(file)
 
 
 def reference(model: nn.Module) -> nn.Module:
