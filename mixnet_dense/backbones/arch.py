@@ -6,9 +6,11 @@ numbers; `scale` comes last and gives the channels that are built. The tables th
 are in `tables`. Nothing here imports torch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import accumulate
+from operator import mul
 
 Kernels = tuple[int, ...]
 PARTITIONS = ("equal", "exponential")
@@ -132,7 +134,6 @@ def partition_channels(channels: int, groups: int, partition: str = "equal") -> 
         sizes = [channels // groups] * groups
     elif partition == "exponential":
         sizes = [channels >> min(group, groups - 1) for group in range(1, groups + 1)]
-        sizes = sizes if groups > 1 else [channels]
     else:
         raise ValueError(f"partition={partition!r}: must be one of {PARTITIONS}")
     sizes[0] += channels - sum(sizes)
@@ -149,6 +150,22 @@ def squeeze_channels(network: Network, block: Block) -> int:
     return network.round_squeeze(base * block.squeeze)
 
 
+def follow(
+    blocks: Sequence[Block], channels: int, outputs: Iterable[int], rounded: Callable[[float], int]
+) -> tuple[Block, ...]:
+    """Blocks with other outputs, each with its own ratio of expansion, ``rounded``, to input.
+
+    The first reads ``channels``, the others what the block before gives.
+    """
+    found = []
+    for block, out in zip(blocks, outputs, strict=True):
+        ratio = Fraction(block.expansion, block.in_channels)
+        expansion = rounded(float(channels * ratio)) if block.expands else channels
+        found.append(replace(block, in_channels=channels, expansion=expansion, out_channels=out))
+        channels = out
+    return tuple(found)
+
+
 def scale(network: Network, width: float, fixed_stem: bool = False) -> Network:
     """Apply the width multiplier.
 
@@ -162,18 +179,10 @@ def scale(network: Network, width: float, fixed_stem: bool = False) -> Network:
     if not isinstance(width, (int, float)) or not 0 < width < float("inf"):
         raise ValueError(f"width={width!r}: must be a positive number, such as 0.5, 1.0 or 1.4")
     stem = network.stem if fixed_stem else network.round_channels(network.stem * width)
-    channels = stem
-    blocks = []
-    for block in network.blocks:
-        ratio = Fraction(block.expansion, block.in_channels)
-        expansion = round8(float(channels * ratio)) if block.expands else channels
-        out_channels = network.round_channels(block.out_channels * width)
-        blocks.append(
-            replace(block, in_channels=channels, expansion=expansion, out_channels=out_channels)
-        )
-        channels = out_channels
+    outputs = (network.round_channels(block.out_channels * width) for block in network.blocks)
+    blocks = follow(network.blocks, stem, outputs, round8)
     last = network.last and network.scale_last(network.last, width)
-    return replace(network, stem=stem, blocks=tuple(blocks), last=last)
+    return replace(network, stem=stem, blocks=blocks, last=last)
 
 
 def with_kernels(network: Network, kernel_sizes: Kernels | Mapping[int, Kernels]) -> Network:
@@ -184,21 +193,18 @@ def with_kernels(network: Network, kernel_sizes: Kernels | Mapping[int, Kernels]
             (figure 5 changes one layer only).
 
     Raises:
-        ValueError: an even or non-positive size, or an index outside the network.
+        ValueError: an index outside the network, or see `check_kernels`.
     """
-    count = len(network.blocks)
+    indices = range(len(network.blocks))
     if not isinstance(kernel_sizes, Mapping):
-        check_kernels(kernel_sizes)
-        kernel_sizes = dict.fromkeys(range(count), kernel_sizes)
+        kernel_sizes = dict.fromkeys(indices, kernel_sizes)
+    blocks = list(network.blocks)
     for index, kernels in kernel_sizes.items():
-        if index not in range(count):
-            raise ValueError(f"kernel_sizes: block {index!r} is not one of 0 to {count - 1}")
+        if index not in indices:
+            raise ValueError(f"kernel_sizes: block {index!r} is not one of 0 to {indices[-1]}")
         check_kernels(kernels)
-    blocks = tuple(
-        replace(block, kernels=tuple(kernel_sizes.get(index, block.kernels)))
-        for index, block in enumerate(network.blocks)
-    )
-    return replace(network, blocks=blocks)
+        blocks[index] = replace(blocks[index], kernels=tuple(kernels))
+    return replace(network, blocks=tuple(blocks))
 
 
 def with_act(network: Network, act: str) -> Network:
@@ -226,14 +232,10 @@ def last_at_stride(network: Network, stride: int) -> int:
     Raises:
         ValueError: the network has no block there.
     """
-    current, found = 2, None
-    for index, block in enumerate(network.blocks):
-        current *= block.stride
-        if current == stride:
-            found = index
-    if found is None:
+    reached = list(accumulate((block.stride for block in network.blocks), mul, initial=2))[1:]
+    if stride not in reached:
         raise ValueError(f"{network.name} has no block at output stride {stride}")
-    return found
+    return len(reached) - 1 - reached[::-1].index(stride)
 
 
 def halve_tail(network: Network) -> Network:
@@ -243,18 +245,9 @@ def halve_tail(network: Network) -> Network:
     the dagger rows of table 6); later expansions follow their halved inputs.
     """
     first = last_at_stride(network, 16) + 1
-    blocks = list(network.blocks)
-    for index in range(first, len(blocks)):
-        block = blocks[index]
-        channels = block.in_channels if index == first else blocks[index - 1].out_channels
-        ratio = Fraction(block.expansion, block.in_channels)
-        blocks[index] = replace(
-            block,
-            in_channels=channels,
-            expansion=int(channels * ratio),
-            out_channels=block.out_channels // 2,
-        )
-    return replace(network, blocks=tuple(blocks), last=network.last // 2)
+    kept, tail = network.blocks[:first], network.blocks[first:]
+    tail = follow(tail, tail[0].in_channels, (block.out_channels // 2 for block in tail), int)
+    return replace(network, blocks=kept + tail, last=network.last // 2)
 
 
 def halve_tail_for_segmentation(network: Network) -> Network:
@@ -262,10 +255,9 @@ def halve_tail_for_segmentation(network: Network) -> Network:
 
     MobileNetV3 section 6.4, the RF2 rows of table 7.
     """
-    first = last_at_stride(network, 16) + 1
     network = halve_tail(network)
     if not network.segmentation_halves_c4:
         return network
-    blocks = list(network.blocks)
+    blocks, first = list(network.blocks), last_at_stride(network, 16) + 1
     blocks[first] = replace(blocks[first], expansion=blocks[first].expansion // 2)
     return replace(network, blocks=tuple(blocks))

@@ -13,16 +13,19 @@ from mixnet_dense.backbones.arch import (
     halve_tail_for_segmentation,
     last_at_stride,
     scale,
-    squeeze_channels,
     with_act,
     with_kernels,
 )
 from mixnet_dense.backbones.blocks import ConvNormAct, InvertedResidual, pointwise
 from mixnet_dense.backbones.mixconv import PADDINGS, pad_same
-from mixnet_dense.backbones.taps import find_places, find_taps, lay_out
+from mixnet_dense.backbones.taps import OUT, Place, find_places, find_taps, lay_out
 
 STRIDES = (32, 16, 8)
-TAILS = (None, "detection", "segmentation")
+_TAILS = {
+    None: lambda network: network,
+    "detection": halve_tail,
+    "segmentation": halve_tail_for_segmentation,
+}
 
 
 class Stem(nn.Conv2d):
@@ -110,10 +113,14 @@ class MobileBackbone(nn.Module):
     ):
         super().__init__()
         check("output_stride", output_stride, STRIDES)
-        check("reduced_tail", reduced_tail, TAILS)
+        check("reduced_tail", reduced_tail, tuple(_TAILS))
         check("padding", padding, PADDINGS)
         check("frozen_stages", frozen_stages, range(-1, 6))
-        network = _vary(self._table(arch), reduced_tail, kernel_sizes, act)
+        network = _TAILS[reduced_tail](self._table(arch))
+        if kernel_sizes is not None:
+            network = with_kernels(network, kernel_sizes)
+        if act is not None:
+            network = with_act(network, act)
         network = scale(network, width, fixed_stem)
         layout = lay_out(network, output_stride, dilate_strided)
         places = find_places(network)
@@ -125,27 +132,25 @@ class MobileBackbone(nn.Module):
         self.frozen_stages, self.norm_eval, self.with_cp = frozen_stages, norm_eval, with_cp
 
         self._wanted = {name: places[name] for name in self.out_taps}
-        deepest = max((place.block for place in self._wanted.values()), default=-1)
+        deepest = max(self._wanted.values(), default=Place(-1))
         self.stem = ConvNormAct(
             Stem(network.stem, padding, channels_last), network.stem, norm_cfg, network.stem_act
         )
         self.blocks = nn.ModuleList(
             InvertedResidual(
+                network,
                 block,
-                squeezed=squeeze_channels(network, block),
-                squeeze_act=network.squeeze_act or block.act,
-                gate=network.gate,
                 norm_cfg=norm_cfg,
                 stride=layout[index][0],
                 dilation=layout[index][1],
                 partition=partition,
                 dilated=dilated,
                 padding=padding,
-                stop=self._stop(index) if index == deepest else None,
+                until=deepest.map if index == deepest.block else OUT,
             )
-            for index, block in enumerate(network.blocks[: deepest + 1])
+            for index, block in enumerate(network.blocks[: deepest.block + 1])
         )
-        if deepest == len(network.blocks):
+        if deepest.block == len(network.blocks):
             self.last = pointwise(
                 network.blocks[-1].out_channels, network.last, norm_cfg, network.last_act
             )
@@ -158,26 +163,18 @@ class MobileBackbone(nn.Module):
         check("arch", arch, tuple(self.tables))
         return self.tables[arch]
 
-    def _stop(self, index: int) -> str | None:
-        """The last child of the deepest block that a tap needs, None for all of them."""
-        children = [place.child for place in self._wanted.values() if place.block == index]
-        if "out" in children:
-            return None
-        return "depthwise" if "depthwise" in children else "expand"
-
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         x = self.stem(x)
         found = {}
         for index, block in enumerate(self._chain()):
-            names = [name for name, place in self._wanted.items() if place.block == index]
-            if any(self._wanted[name].child != "out" for name in names):
-                outputs = self._run(block.forward_taps, x)
-                x = outputs.get("out")
-            else:
+            wanted = {name: at.map for name, at in self._wanted.items() if at.block == index}
+            if set(wanted.values()) <= {OUT}:
                 x = self._run(block, x)
-                outputs = {"out": x}
-            for name in names:
-                found[name] = outputs[self._wanted[name].child]
+                found.update(dict.fromkeys(wanted, x))
+            else:
+                maps = self._run(block.forward_maps, x)
+                x = maps[-1]
+                found.update({name: maps[kind] for name, kind in wanted.items()})
         return tuple(found[name] for name in self.out_taps)
 
     def init_weights(self) -> None:
@@ -205,21 +202,13 @@ class MobileBackbone(nn.Module):
             return torch.utils.checkpoint.checkpoint(function, x, use_reentrant=False)
         return function(x)
 
-    def _frozen_modules(self) -> list[nn.Module]:
-        if self.frozen_stages < 0:
-            return []
-        if self.frozen_stages == 5:
-            return [self]
-        if self.frozen_stages == 0:
-            return [self.stem]
-        end = last_at_stride(self.network, 2 ** (self.frozen_stages + 1)) + 1
-        return [self.stem, *self.blocks[:end]]
-
     def _freeze(self) -> None:
-        for module in self._frozen_modules():
-            module.eval()
-            for parameter in module.parameters():
-                parameter.requires_grad = False
+        stages = self.frozen_stages
+        frozen = [self] if stages == 5 else [self.stem] if stages >= 0 else []
+        if 1 <= stages <= 4:
+            frozen += self.blocks[: last_at_stride(self.network, 2 ** (stages + 1)) + 1]
+        for module in frozen:
+            module.eval().requires_grad_(False)
 
     def train(self, mode: bool = True):
         super().train(mode)
@@ -246,14 +235,3 @@ def check(name: str, value, allowed) -> None:
     """Raise ValueError unless ``value`` is one of ``allowed``."""
     if value not in allowed:
         raise ValueError(f"{name}={value!r}: must be one of {', '.join(map(repr, allowed))}")
-
-
-def _vary(network, reduced_tail, kernel_sizes, act) -> Network:
-    """The table with tail, kernels and activations changed."""
-    if reduced_tail == "detection":
-        network = halve_tail(network)
-    elif reduced_tail == "segmentation":
-        network = halve_tail_for_segmentation(network)
-    if kernel_sizes is not None:
-        network = with_kernels(network, kernel_sizes)
-    return network if act is None else with_act(network, act)

@@ -12,13 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixnet_dense.backbones.algorithms import choose_pointwise, in_layout_of
-from mixnet_dense.backbones.arch import Block
+from mixnet_dense.backbones.arch import Block, Network, squeeze_channels
 from mixnet_dense.backbones.mixconv import MixConv2d
+from mixnet_dense.backbones.taps import DEPTHWISE, EXPAND, OUT
 
 _ALIASES = {"HSwish": "Hardswish", "HSigmoid": "Hardsigmoid", "Swish": "SiLU"}
 _IN_PLACE = ("ReLU", "ReLU6", "Hardswish", "SiLU", "Mish")
-
-
 _OWN_NORM = "mixnet_dense.BatchNorm2d"
 
 
@@ -160,41 +159,35 @@ class InvertedResidual(nn.Module):
     """One `arch.Block` row: (N, in_channels, H, W) -> (N, out_channels, H', W').
 
     Args:
+        network: the row's, for its squeeze-and-excitation.
         block: the row.
-        squeezed: width of the squeeze-and-excitation bottleneck, 0 for none.
-        squeeze_act, gate: its activations.
         stride, dilation: of the depthwise convolution; ``stride`` differs from the row's
             where the output stride was lowered (the residual follows the row).
-        stop: ``'expand'`` or ``'depthwise'`` builds nothing after that child, for the last
+        until: the last map that is built, one of `taps`: less than its output in the last
             block of a backbone whose deepest tap is inside that block.
         norm_cfg, partition, dilated, padding: see `MixConv2d` and `ConvNormAct`.
     """
 
     def __init__(
         self,
+        network: Network,
         block: Block,
         *,
-        squeezed: int,
-        squeeze_act: str,
-        gate: str,
         norm_cfg: Mapping,
         stride: int,
         dilation: int = 1,
         partition: str = "equal",
         dilated: bool = False,
         padding: str = "symmetric",
-        stop: str | None = None,
+        until: int = OUT,
     ):
         super().__init__()
-        width = block.expansion
-        self.residual = block.residual
+        width, self.residual, self.until = block.expansion, block.residual, until
+        self.expand = nn.Identity()
         if block.expands:
-            self.expand = pointwise(
-                block.in_channels, width, norm_cfg, block.act, block.expand_groups
-            )
-        else:
-            self.expand = nn.Identity()
-        if stop == "expand":
+            groups = block.expand_groups
+            self.expand = pointwise(block.in_channels, width, norm_cfg, block.act, groups)
+        if until == EXPAND:
             return
         mixed = MixConv2d(
             width,
@@ -206,9 +199,12 @@ class InvertedResidual(nn.Module):
             padding=padding,
         )
         self.depthwise = ConvNormAct(mixed, width, norm_cfg, block.act)
-        if stop == "depthwise":
+        if until == DEPTHWISE:
             return
-        self.se = SqueezeExcite(width, squeezed, squeeze_act, gate) if squeezed else nn.Identity()
+        self.se = nn.Identity()
+        if squeezed := squeeze_channels(network, block):
+            act = network.squeeze_act or block.act
+            self.se = SqueezeExcite(width, squeezed, act, network.gate)
         self.project = pointwise(
             width, block.out_channels, norm_cfg, block.project_act, block.project_groups
         )
@@ -217,15 +213,14 @@ class InvertedResidual(nn.Module):
         return self._project(x, self.depthwise(self.expand(x)))
 
     def _project(self, x: Tensor, depthwise: Tensor) -> Tensor:
-        """What follows the depthwise convolution."""
         out = self.project(self.se(depthwise))
         return x + out if self.residual else out
 
-    def forward_taps(self, x: Tensor) -> dict[str, Tensor]:
-        """The outputs of the built children by name, and the block's own as ``'out'``."""
-        outputs = {"expand": self.expand(x)}
-        if hasattr(self, "depthwise"):
-            outputs["depthwise"] = self.depthwise(outputs["expand"])
-        if hasattr(self, "project"):
-            outputs["out"] = self._project(x, outputs["depthwise"])
-        return outputs
+    def forward_maps(self, x: Tensor) -> list[Tensor]:
+        """All maps that are built, in the order of `taps`."""
+        maps = [self.expand(x)]
+        if self.until > EXPAND:
+            maps.append(self.depthwise(maps[EXPAND]))
+        if self.until > DEPTHWISE:
+            maps.append(self._project(x, maps[DEPTHWISE]))
+        return maps

@@ -50,9 +50,7 @@ def build_classifier(
     """The classification network of the paper.
 
     Args:
-        name: ``'mixnet_s'``, ``'mixnet_m'``, ``'mixnet_l'``, ``'mobilenetv1'``,
-            ``'mobilenetv2'``, ``'mobilenetv3_large'``, ``'mobilenetv3_small'`` or
-            ``'mnasnet_a1'``.
+        name: one of `NAMES`, such as ``'mixnet_s'``.
         width: width multiplier; MobileNetV3's 1280 channels after the pooling stay.
         num_classes: outputs of the last layer.
         **options: of the backbone, see `MobileBackbone`.

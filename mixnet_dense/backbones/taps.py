@@ -1,8 +1,13 @@
 """Find the named feature maps in a network's table, by pure functions without torch."""
 
+from itertools import accumulate
+from operator import mul
 from typing import NamedTuple
 
 from mixnet_dense.backbones.arch import Network, last_at_stride
+
+EXPAND, DEPTHWISE, OUT = range(3)
+"""The maps of a block in the order in which it computes them; the last is its output."""
 
 
 class Tap(NamedTuple):
@@ -13,13 +18,13 @@ class Tap(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a tap is read: block index and child, ``'out'`` for the whole block.
+    """Where a tap is read: a block, and one of its maps. A later place is the greater one.
 
     The last 1x1 convolution counts as one more block.
     """
 
     block: int
-    child: str
+    map: int = OUT
 
 
 def lay_out(network: Network, output_stride: int, dilate_strided: bool) -> list[tuple[int, int]]:
@@ -38,31 +43,31 @@ def lay_out(network: Network, output_stride: int, dilate_strided: bool) -> list[
 
 def find_places(network: Network) -> dict[str, Place]:
     """Where each tap of a network is read; `backbone.MobileBackbone` describes the taps."""
-    ends = {name: last_at_stride(network, 2 ** int(name[1])) for name in ("c2", "c3", "c4")}
-    places = {name: Place(end, "out") for name, end in ends.items()}
-    places["c5"] = Place(len(network.blocks) - 1, "out")
-    expands = network.blocks[ends["c4"] + 1].expands
-    places["c4_expansion"] = Place(ends["c4"] + 1, "expand") if expands else places["c4"]
-    places["c3_depthwise"] = Place(ends["c3"], "depthwise")
-    for index in range(len(network.blocks)):
-        places[f"block{index}"] = Place(index, "out")
-    places["last"] = Place(len(network.blocks), "out") if network.last else places["c5"]
-    return places
+    count = len(network.blocks)
+    c2, c3, c4 = (last_at_stride(network, stride) for stride in (4, 8, 16))
+    return {
+        "c2": Place(c2),
+        "c3": Place(c3),
+        "c4": Place(c4),
+        "c5": Place(count - 1),
+        "c4_expansion": Place(c4 + 1, EXPAND) if network.blocks[c4 + 1].expands else Place(c4),
+        "c3_depthwise": Place(c3, DEPTHWISE),
+        **{f"block{index}": Place(index) for index in range(count)},
+        "last": Place(count if network.last else count - 1),
+    }
 
 
 def find_taps(
     network: Network, layout: list[tuple[int, int]], places: dict[str, Place]
 ) -> dict[str, Tap]:
     """Channels and stride of each place, for blocks laid out by `lay_out`."""
-    reached = [2]
-    for stride, _ in [*layout, (1, 1)]:
-        reached.append(reached[-1] * stride)
+    reached = list(accumulate((stride for stride, _ in layout), mul, initial=2))
     taps = {}
-    for name, (index, child) in places.items():
+    for name, (index, kind) in places.items():
         if index == len(network.blocks):
-            channels = network.last
+            taps[name] = Tap(network.last, reached[-1])
         else:
             block = network.blocks[index]
-            channels = block.out_channels if child == "out" else block.expansion
-        taps[name] = Tap(channels, reached[index if child == "expand" else index + 1])
+            channels = block.out_channels if kind == OUT else block.expansion
+            taps[name] = Tap(channels, reached[index if kind == EXPAND else index + 1])
     return taps
