@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
@@ -81,19 +81,12 @@ def analyse(model: nn.Module, shape: Sequence[int], depth: int = 2) -> Analysis:
     twin = copy.deepcopy(model).to("meta").eval()
     counter, others = FlopCounterMode(display=False, depth=None), _Others()
     image = torch.empty(1, 3, *shape, device="meta")
+    options = dict(mode="tensor") if hasattr(model, "data_preprocessor") else {}  # mm's models
     with torch.no_grad(), counter, others:
-        _run(twin, image)
+        twin(image, **options)
     flops = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
     cost = Cost(_count(model), _count(model, _NORMS), counter.get_total_flops() // 2)
     return Analysis(cost, _parts(twin, flops, depth), dict(others.seen), others.operations)
-
-
-def _run(model: nn.Module, image: Tensor) -> None:
-    """Run a forward pass; mm's models need a mode."""
-    if hasattr(model, "data_preprocessor"):
-        model(image, mode="tensor")
-    else:
-        model(image)
 
 
 def _parts(model: nn.Module, flops: dict[str, int], depth: int) -> list[Part]:
