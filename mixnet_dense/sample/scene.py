@@ -5,9 +5,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from mixnet_dense.sample.materials import Materials, load_materials
+from mixnet_dense.sample.materials import CLASSES, SAMPLE_SPLITS, Materials, load_materials
 from mixnet_dense.sample.objects import Cutout, draw_cutout
-from mixnet_dense.sample.sources import CLASSES, SPLITS
 
 IMAGE_SIZES = ((256, 256), (256, 192), (192, 256), (288, 224), (224, 288))  # width, height
 OBJECT_COUNT_SHARES = (0.2, 0.27, 0.25, 0.17, 0.11)  # of 1, 2, ... objects
@@ -45,7 +44,7 @@ class Scene(NamedTuple):
 
 def compose_scene(seed: int, split: str, index: int) -> Scene:
     """Compose image ``index`` of ``split``; the same numbers always give the same scene."""
-    rng = np.random.default_rng([seed, SPLITS.index(split), index])
+    rng = np.random.default_rng([seed, SAMPLE_SPLITS.index(split), index])
     materials = load_materials()[split]
     name, photo = materials["photo"][rng.integers(len(materials["photo"]))]
     image = _crop(photo, IMAGE_SIZES[rng.integers(len(IMAGE_SIZES))], rng)

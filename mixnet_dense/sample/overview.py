@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from mixnet_dense.sample.layouts import LABEL_CLASSES, LABEL_IDS, paths
+from mixnet_dense.sample.materials import CLASSES, LICENCE_URLS, SAMPLE_SPLITS, SOURCE_FILES
 from mixnet_dense.sample.scene import LEAST_VISIBLE
-from mixnet_dense.sample.sources import CLASSES, LICENCE_URLS, SOURCES, SPLITS
 
 _PREVIEW_IMAGES, _COLUMNS = 12, 4
 _TILE = np.array((352, 288))  # width, height in pixels of one picture of the preview
@@ -22,8 +22,10 @@ def readme_text(stamp: dict, summary: dict[str, dict]) -> str:
         summary: the counts of each split, see `build_sample`.
     """
     labels = enumerate(zip(LABEL_CLASSES, LABEL_IDS, strict=True))
-    uses = {split: f"background, {split}" for split in SPLITS}
-    sources = [(row.package, row.file, uses.get(row.use, row.use), *row[3:]) for row in SOURCES]
+    uses = {split: f"background, {split}" for split in SAMPLE_SPLITS}
+    sources = [
+        (row.package, row.file, uses.get(row.use, row.use), *row[3:]) for row in SOURCE_FILES
+    ]
     versions = ", ".join(f"{name} {version}" for name, version in stamp["versions"].items())
     template = Path(__file__).with_name("readme_template.md").read_text(encoding="utf-8")
     return template.format(
