@@ -18,30 +18,18 @@ PARTITIONS = ("equal", "exponential")
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """One row: 1x1 expansion, (mixed) depthwise, squeeze-and-excitation, 1x1 projection.
-
-    Attributes:
-        in_channels, expansion, out_channels: channels. There is no expansion
-            convolution where ``expansion == in_channels``.
-        kernels: sizes of the depthwise kernels, one per channel group.
-        stride: of the depthwise convolution.
-        squeeze: squeeze-and-excitation ratio, 0 for none; see `Network.squeeze_of`.
-        act: activation after the expansion, the depthwise and inside the squeeze.
-        expand_groups, project_groups: groups of the two 1x1 convolutions.
-        project_act: activation of the projection; None is linear. A block that has one
-            (MobileNetV1) has no residual.
-    """
+    """One row: 1x1 expansion, (mixed) depthwise, squeeze-and-excitation, 1x1 projection."""
 
     in_channels: int
-    expansion: int
+    expansion: int  # channels; equal to in_channels where there is no expansion
     out_channels: int
-    kernels: Kernels = (3,)
-    stride: int = 1
-    squeeze: float = 0.0
-    act: str = "ReLU"
-    expand_groups: int = 1
+    kernels: Kernels = (3,)  # sizes of the depthwise kernels, one per channel group
+    stride: int = 1  # of the depthwise convolution
+    squeeze: float = 0.0  # ratio of squeeze-and-excitation to `Network.squeeze_of`, 0 for none
+    act: str = "ReLU"  # after the expansion, the depthwise and inside the squeeze
+    expand_groups: int = 1  # of the 1x1 convolutions
     project_groups: int = 1
-    project_act: str | None = None
+    project_act: str | None = None  # None is linear; a block with one (MobileNetV1) has no residual
 
     @property
     def expands(self) -> bool:
@@ -65,59 +53,26 @@ def truncate(value: float) -> int:
     return max(1, int(value))
 
 
-def fixed(last: int, width: float) -> int:
-    """The last convolution is not scaled."""
-    return last
-
-
-def scaled(last: int, width: float) -> int:
-    """The last convolution is scaled like any other."""
-    return round8(last * width)
-
-
-def scaled_up(last: int, width: float) -> int:
-    """The last convolution is scaled up, never down."""
-    return max(last, round8(last * width))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A whole backbone, and what the classification network adds to it.
+    """A whole backbone, and what the classification network adds to it."""
 
-    Attributes:
-        name: as printed in messages.
-        stem: channels of the 3x3 stride-2 first convolution.
-        blocks: the rows.
-        last: channels of the last 1x1 convolution, 0 for none (MobileNetV1).
-        stem_act, last_act: their activations.
-        squeeze_of: ``'input'`` or ``'expansion'``, what squeeze ratios refer to.
-        squeeze_act: activation inside the squeeze; None is the row's own.
-        gate: activation of the squeeze-and-excitation gate.
-        round_channels: of the stem and the block outputs, after the width multiplier.
-        round_squeeze: of the squeeze's bottleneck.
-        scale_last: ``(last, width) -> channels``.
-        segmentation_halves_c4: whether the segmentation tail halves the expansion of its
-            first block too (MobileNetV3) or leaves it (MobileNetV2).
-        hidden: width of the layer between pooling and classifier, 0 for none.
-        dropout: before the classifier.
-    """
-
-    name: str
-    stem: int
+    name: str  # as printed in messages
+    stem: int  # channels of the 3x3 stride-2 first convolution
     blocks: tuple[Block, ...]
-    last: int
+    last: int  # channels of the last 1x1 convolution, 0 for none (MobileNetV1)
     stem_act: str = "ReLU"
     last_act: str = "ReLU"
-    squeeze_of: str = "input"
-    squeeze_act: str | None = None
-    gate: str = "Sigmoid"
-    round_channels: Callable[[float], int] = round8
-    round_squeeze: Callable[[float], int] = truncate
-    scale_last: Callable[[int, float], int] = fixed
-    segmentation_halves_c4: bool = False
-    hidden: int = 0
+    squeeze_of: str = "input"  # or 'expansion', what squeeze ratios refer to
+    squeeze_act: str | None = None  # inside the squeeze; None is the row's own
+    gate: str = "Sigmoid"  # of squeeze-and-excitation
+    round_channels: Callable[[float], int] = round8  # of stem and block outputs, after the width
+    round_squeeze: Callable[[float], int] = truncate  # of the squeeze's bottleneck
+    scale_last: str = "never"  # or 'up', with widths above 1 only, or 'always'
+    segmentation_halves_c4: bool = False  # see `halve_tail_for_segmentation`
+    hidden: int = 0  # width of the layer between pooling and classifier, 0 for none
     hidden_act: str = "HSwish"
-    dropout: float = 0.2
+    dropout: float = 0.2  # before the classifier
 
 
 def partition_channels(channels: int, groups: int, partition: str = "equal") -> tuple[int, ...]:
@@ -130,12 +85,10 @@ def partition_channels(channels: int, groups: int, partition: str = "equal") -> 
     Raises:
         ValueError: an unknown partition, or a group would be empty.
     """
-    if partition == "equal":
-        sizes = [channels // groups] * groups
-    elif partition == "exponential":
+    check("partition", partition, PARTITIONS)
+    sizes = [channels // groups] * groups
+    if partition == "exponential":
         sizes = [channels >> min(group, groups - 1) for group in range(1, groups + 1)]
-    else:
-        raise ValueError(f"partition={partition!r}: must be one of {PARTITIONS}")
     sizes[0] += channels - sum(sizes)
     if min(sizes) < 1:
         raise ValueError(f"{channels} channels cannot fill {groups} groups ({partition})")
@@ -181,7 +134,8 @@ def scale(network: Network, width: float, fixed_stem: bool = False) -> Network:
     stem = network.stem if fixed_stem else network.round_channels(network.stem * width)
     outputs = (network.round_channels(block.out_channels * width) for block in network.blocks)
     blocks = follow(network.blocks, stem, outputs, round8)
-    last = network.last and network.scale_last(network.last, width)
+    scales = {"never": False, "up": width > 1, "always": True}[network.scale_last]
+    last = round8(network.last * width) if scales else network.last
     return replace(network, stem=stem, blocks=blocks, last=last)
 
 
@@ -216,6 +170,12 @@ def with_act(network: Network, act: str) -> Network:
     return replace(network, blocks=blocks, squeeze_act=network.squeeze_act and act, **acts)
 
 
+def check(name: str, value, allowed) -> None:
+    """Raise ValueError unless ``value`` is one of ``allowed``."""
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}: must be one of {', '.join(map(repr, allowed))}")
+
+
 def check_kernels(kernels: Kernels) -> None:
     """Raise ValueError unless ``kernels`` are odd positive sizes, each used once."""
     listed = isinstance(kernels, (tuple, list)) and bool(kernels)
@@ -232,10 +192,11 @@ def last_at_stride(network: Network, stride: int) -> int:
     Raises:
         ValueError: the network has no block there.
     """
-    reached = list(accumulate((block.stride for block in network.blocks), mul, initial=2))[1:]
-    if stride not in reached:
+    reached = accumulate((block.stride for block in network.blocks), mul, initial=2)
+    last = {stride: index for index, stride in enumerate(reached, start=-1)}  # -1: the stem
+    if stride not in last:
         raise ValueError(f"{network.name} has no block at output stride {stride}")
-    return len(reached) - 1 - reached[::-1].index(stride)
+    return last[stride]
 
 
 def halve_tail(network: Network) -> Network:

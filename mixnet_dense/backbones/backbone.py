@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mixnet_dense.backbones.algorithms import stem_weight
 from mixnet_dense.backbones.arch import (
     Network,
+    check,
     halve_tail,
     halve_tail_for_segmentation,
     last_at_stride,
@@ -21,7 +22,7 @@ from mixnet_dense.backbones.mixconv import PADDINGS, pad_same
 from mixnet_dense.backbones.taps import OUT, Place, find_places, find_taps, lay_out
 
 STRIDES = (32, 16, 8)
-_TAILS = {
+TAILS = {
     None: lambda network: network,
     "detection": halve_tail,
     "segmentation": halve_tail_for_segmentation,
@@ -113,10 +114,10 @@ class MobileBackbone(nn.Module):
     ):
         super().__init__()
         check("output_stride", output_stride, STRIDES)
-        check("reduced_tail", reduced_tail, tuple(_TAILS))
+        check("reduced_tail", reduced_tail, TAILS)
         check("padding", padding, PADDINGS)
         check("frozen_stages", frozen_stages, range(-1, 6))
-        network = _TAILS[reduced_tail](self._table(arch))
+        network = TAILS[reduced_tail](self._table(arch))
         if kernel_sizes is not None:
             network = with_kernels(network, kernel_sizes)
         if act is not None:
@@ -229,9 +230,3 @@ def _initialise(module: nn.Module) -> None:
     elif isinstance(module, (_BatchNorm, nn.GroupNorm)) and module.affine:
         nn.init.ones_(module.weight)
         nn.init.zeros_(module.bias)
-
-
-def check(name: str, value, allowed) -> None:
-    """Raise ValueError unless ``value`` is one of ``allowed``."""
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r}: must be one of {', '.join(map(repr, allowed))}")

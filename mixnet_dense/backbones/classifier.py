@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from mixnet_dense.backbones import networks
-from mixnet_dense.backbones.backbone import MobileBackbone, check
+from mixnet_dense.backbones.arch import check
+from mixnet_dense.backbones.backbone import MobileBackbone
 from mixnet_dense.backbones.blocks import build_act
 
 _BACKBONES = {

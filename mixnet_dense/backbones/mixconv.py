@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixnet_dense.backbones.algorithms import choose, in_layout_of
-from mixnet_dense.backbones.arch import check_kernels, partition_channels
+from mixnet_dense.backbones.arch import check, check_kernels, partition_channels
 
 PADDINGS = ("symmetric", "same")
 
@@ -86,8 +86,7 @@ class MixConv2d(nn.ModuleList):
         padding: str = "symmetric",
     ):
         check_kernels(kernel_sizes)
-        if padding not in PADDINGS:
-            raise ValueError(f"padding={padding!r}: must be one of {PADDINGS}")
+        check("padding", padding, PADDINGS)
         self.splits = partition_channels(channels, len(kernel_sizes), partition)
         convs = []
         for width, kernel in zip(self.splits, kernel_sizes, strict=True):

@@ -15,15 +15,7 @@ MnasNet rounds its squeeze to multiples of 8.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from mixnet_dense.backbones.arch import (
-    Block,
-    Network,
-    round8,
-    scale,
-    scaled,
-    scaled_up,
-    with_act,
-)
+from mixnet_dense.backbones.arch import Block, Network, round8, scale, with_act
 
 
 def _blocks(stem: int, columns: str, rows: Iterable[tuple], **same) -> tuple[Block, ...]:
@@ -128,9 +120,9 @@ _v2 = Network(
     last=1280,
     stem_act="ReLU6",
     last_act="ReLU6",
-    scale_last=scaled_up,
+    scale_last="up",
 )
-MOBILENET_V2 = {"classification": _v2, "detection": replace(_v2, scale_last=scaled)}
+MOBILENET_V2 = {"classification": _v2, "detection": replace(_v2, scale_last="always")}
 
 # --------------------------------------------------------------- MobileNetV3
 
@@ -188,7 +180,7 @@ _large = Network(
     squeeze_act=_RE,
     gate="HSigmoid",
     round_squeeze=round8,
-    scale_last=scaled,
+    scale_last="always",
     segmentation_halves_c4=True,
     hidden=1280,
 )
@@ -232,5 +224,5 @@ _a1 = Network(
 )
 MNASNET = {
     "classification": _a1,
-    "detection": replace(_a1, scale_last=scaled, round_squeeze=round8),
+    "detection": replace(_a1, scale_last="always", round_squeeze=round8),
 }
