@@ -46,16 +46,12 @@ class Part(NamedTuple):
 
 
 class Analysis(NamedTuple):
-    """A model's `Cost`, its `Part` list, and what is not multiply-adds.
-
-    ``uncounted`` maps an operator's name to how often it ran; ``operations`` are what
-    TensorFlow's profiler counts of them, see `_PROFILED`.
-    """
+    """A model's cost, and what is not multiply-adds."""
 
     cost: Cost
     parts: list[Part]
-    uncounted: dict[str, int]
-    operations: int
+    uncounted: dict[str, int]  # how often other operators ran, by name
+    operations: int  # what TensorFlow's profiler counts of them, see `_PROFILED`
 
     @property
     def profiled(self) -> int:
@@ -64,14 +60,9 @@ class Analysis(NamedTuple):
 
 
 def measure(model: nn.Module, shape: Sequence[int]) -> Cost:
-    """Cost of a model for one image.
+    """Exact cost of a model for one image of the shape (H, W).
 
-    Args:
-        model: any module that takes (N, 3, H, W), or a whole mm detector or segmenter.
-        shape: (H, W) of the image.
-
-    Returns:
-        Exact integers; one multiply-add counts 1.
+    The model is any module that takes (N, 3, H, W), or a whole mm detector or segmenter.
     """
     return analyse(model, shape).cost
 
@@ -85,8 +76,14 @@ def analyse(model: nn.Module, shape: Sequence[int], depth: int = 2) -> Analysis:
     with torch.no_grad(), counter, others:
         twin(image, **options)
     flops = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
-    cost = Cost(_count(model), _count(model, _NORMS), counter.get_total_flops() // 2)
+    norms = [module for module in model.modules() if isinstance(module, _NORMS)]
+    params = _count(model)  # `nn.Module.parameters` has a shared one once
+    cost = Cost(params, params - sum(map(_count, norms)), counter.get_total_flops() // 2)
     return Analysis(cost, _parts(twin, flops, depth), dict(others.seen), others.operations)
+
+
+def _count(module: nn.Module, recurse: bool = True) -> int:
+    return sum(parameter.numel() for parameter in module.parameters(recurse))
 
 
 def _parts(model: nn.Module, flops: dict[str, int], depth: int) -> list[Part]:
@@ -97,17 +94,10 @@ def _parts(model: nn.Module, flops: dict[str, int], depth: int) -> list[Part]:
     sums: dict[str, list[int]] = {}
     for name, module in model.named_modules():
         part = sums.setdefault(".".join(name.split(".")[:depth]), [0, 0])
-        part[0] += sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        part[0] += _count(module, recurse=False)
         if next(module.children(), None) is None:
             part[1] += flops.get(f"{type(model).__name__}.{name}".rstrip("."), 0) // 2
     return [Part(name, *pair) for name, pair in sums.items() if any(pair)]
-
-
-def _count(model: nn.Module, skipped: tuple = ()) -> int:
-    """Number of parameters outside ``skipped`` modules; a shared one counts once."""
-    modules = (module for module in model.modules() if not isinstance(module, skipped))
-    own = {parameter for module in modules for parameter in module.parameters(recurse=False)}
-    return sum(parameter.numel() for parameter in own)
 
 
 class _Others(TorchDispatchMode):

@@ -53,11 +53,7 @@ def stem_weight(weight: Tensor, channels_last: bool | None) -> Tensor:
     """The weights of a first convolution in the memory layout wanted for its output.
 
     torch gives the output of a convolution the layout of its weights. So the maps become
-    channels_last, and no copy of the images is kept.
-
-    Args:
-        weight: (C, 3, K, K).
-        channels_last: None for channels_last on a CPU, where it is faster.
+    channels_last, by default on a CPU, where it is faster, and no copy of the images is kept.
     """
     wanted = weight.device.type == "cpu" if channels_last is None else channels_last
     return weight.contiguous(memory_format=torch.channels_last) if wanted else weight

@@ -65,30 +65,19 @@ def own_norm(norm_cfg: Mapping) -> dict:
 
 
 def build_norm(norm_cfg: Mapping, channels: int) -> nn.Module:
-    """A norm layer as mmcv builds it; batch norm is `BatchNorm2d` and needs no mmcv.
-
-    Raises:
-        ValueError: no ``norm_cfg``.
-    """
+    """A norm layer as mmcv builds it; batch norm is `BatchNorm2d` and needs no mmcv."""
     norm_cfg = own_norm(norm_cfg)
     if norm_cfg["type"] != _OWN_NORM:
         from mmcv.cnn import build_norm_layer
 
         return build_norm_layer(norm_cfg, channels)[1]
-    options = {name: value for name, value in norm_cfg.items() if name != "type"}
-    trained = options.pop("requires_grad", True)
-    return BatchNorm2d(channels, **options).requires_grad_(trained)
+    del norm_cfg["type"]
+    trained = norm_cfg.pop("requires_grad", True)
+    return BatchNorm2d(channels, **norm_cfg).requires_grad_(trained)
 
 
 class ConvNormAct(nn.Module):
-    """A convolution, its normalisation and, if named, an activation.
-
-    Args:
-        conv: any module (N, C_in, H, W) -> (N, channels, H', W').
-        channels: output channels of ``conv``.
-        norm_cfg: as in mmcv, such as ``dict(type='BN')``.
-        act: activation name, or None for a linear output.
-    """
+    """A convolution to ``channels`` channels, its normalisation and, if named, an activation."""
 
     def __init__(self, conv: nn.Module, channels: int, norm_cfg: Mapping, act: str | None):
         super().__init__()
@@ -134,13 +123,9 @@ def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
 
 
 class SqueezeExcite(nn.Module):
-    """Scale each channel of (N, C, H, W) by a gate of the pooled map.
+    """Scale each channel of (N, channels, H, W) by a gate of the pooled map.
 
-    Args:
-        channels: C.
-        squeezed: width of the bottleneck.
-        act: activation inside the bottleneck.
-        gate: ``'Sigmoid'``, or ``'Hardsigmoid'`` (relu6(x + 3) / 6).
+    ``squeezed`` is the width of the bottleneck, ``act`` the activation inside it.
     """
 
     def __init__(self, channels: int, squeezed: int, act: str, gate: str):
@@ -163,9 +148,9 @@ class InvertedResidual(nn.Module):
         block: the row.
         stride, dilation: of the depthwise convolution; ``stride`` differs from the row's
             where the output stride was lowered (the residual follows the row).
-        until: the last map that is built, one of `taps`: less than its output in the last
-            block of a backbone whose deepest tap is inside that block.
-        norm_cfg, partition, dilated, padding: see `MixConv2d` and `ConvNormAct`.
+        until: the last map that is built, see `taps`; it comes before the output in a last
+            block, if the backbone's deepest tap is inside it.
+        norm_cfg, partition, dilated, padding: see `backbone.MobileBackbone`.
     """
 
     def __init__(

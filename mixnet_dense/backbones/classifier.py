@@ -57,7 +57,7 @@ def build_classifier(
         **options: of the backbone, see `MobileBackbone`.
 
     Raises:
-        ValueError: an unknown name; the message lists the known ones.
+        ValueError: an unknown name.
     """
     check("name", name, NAMES)
     kind, arch = _BACKBONES[name]

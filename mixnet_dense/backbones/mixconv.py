@@ -57,14 +57,12 @@ class DepthwiseConv2d(nn.Conv2d):
 class MixConv2d(nn.ModuleList):
     """Depthwise convolution with a kernel size per channel group.
 
-    Maps (N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride)). Its children are
-    plain depthwise convolutions in group order. See `algorithms` for the ways it is computed.
+    Maps (N, channels, H, W) to (N, channels, ceil(H / stride), ceil(W / stride)). Its children
+    are plain depthwise convolutions in group order. See `algorithms` for the ways to compute it.
 
     Args:
-        channels: C.
         kernel_sizes: one odd size per group; a single size is a plain depthwise conv.
-        stride: of every group.
-        dilation: of every group.
+        stride, dilation: of every group.
         partition: ``'equal'`` or ``'exponential'``, see `partition_channels`.
         dilated: use 3x3 kernels with dilation (K - 1) / 2 in place of K x K ones
             (section 3.4); only at stride 1, as in the paper.

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from mixnet_dense.backbones.arch import Network, last_at_stride
 
-EXPAND, DEPTHWISE, OUT = range(3)
-"""The maps of a block in the order in which it computes them; the last is its output."""
+EXPAND, DEPTHWISE, OUT = range(3)  # the maps of a block, in the order it computes them
 
 
 class Tap(NamedTuple):

@@ -14,8 +14,6 @@ from mixnet_dense.engine.config import load_config, slips_named
 from mixnet_dense.errors import InputError
 from mixnet_dense.registry import MODELS
 
-_COST = ("name", "shape", *Cost._fields)  # what a row has without stages
-
 
 def model_row(name: str, shape: Sequence[int] | None = None) -> dict:
     """Build what ``name`` says, a config file or a network of the papers, and count it.
@@ -56,8 +54,7 @@ def _from_config(path: str) -> nn.Module:
 
 
 def without_stages(row: dict) -> dict:
-    """A row's name, shape and cost."""
-    return {name: row[name] for name in _COST}
+    return {name: row[name] for name in ("name", "shape", *Cost._fields)}
 
 
 def model_text(rows: Sequence[dict], stages: bool = False) -> str:

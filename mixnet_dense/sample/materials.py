@@ -35,15 +35,11 @@ LICENCE_URLS = {
 
 
 class Source(NamedTuple):
-    """One file inside an installed package.
-
-    ``use`` is ``train`` or ``val`` for a background photo of that split, else ``digits`` or
-    ``coins``: `load_materials` divides these between the splits.
-    """
+    """One file inside an installed package."""
 
     package: str
     file: str
-    use: str
+    use: str  # the split of a background photo; else digits or coins, which are in both splits
     licence: str
     credit: str
 
@@ -75,23 +71,19 @@ _PHOTO_LONGEST_SIDE = 720  # pixels; the retina scan is far larger than a crop c
 
 
 class Digit(NamedTuple):
-    """One handwritten digit, enlarged; ``source`` is, for example, ``digit 17``.
+    """One handwritten digit, enlarged."""
 
-    ``ink`` is (104, 104) uint8, 255 where there is ink. ``distance`` is the same shape,
-    float32: pixels from the nearest ink, 0 on the ink.
-    """
-
-    source: str
-    ink: np.ndarray
-    distance: np.ndarray
+    source: str  # such as 'digit 17'
+    ink: np.ndarray  # (104, 104) uint8, 255 where there is ink
+    distance: np.ndarray  # (104, 104) float32, pixels from the nearest ink
 
 
 class Coin(NamedTuple):
-    """One coin: ``gray`` (h, w) uint8 stretched to 0-255 and ``alpha`` (h, w) uint8."""
+    """One coin of the museum's scan."""
 
-    source: str
-    gray: np.ndarray
-    alpha: np.ndarray
+    source: str  # such as 'coin 3'
+    gray: np.ndarray  # (h, w) uint8, stretched to 0-255
+    alpha: np.ndarray  # (h, w) uint8
 
 
 Materials = dict[str, list[Any]]

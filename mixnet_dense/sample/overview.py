@@ -15,12 +15,7 @@ _COLORS = ((60, 200, 255), (255, 160, 40), (120, 255, 120), (255, 110, 255))  # 
 
 
 def readme_text(stamp: dict, summary: dict[str, dict]) -> str:
-    """Return the sample's README: contents, sources, licences and how it was made.
-
-    Args:
-        stamp: the settings and the versions of the packages.
-        summary: the counts of each split, see `build_sample`.
-    """
+    """Return the sample's README of `build_sample`'s settings, versions and counts."""
     labels = enumerate(zip(LABEL_CLASSES, LABEL_IDS, strict=True))
     uses = {split: f"background, {split}" for split in SAMPLE_SPLITS}
     sources = [
@@ -47,11 +42,9 @@ def _table(names: list[str], rows: list[tuple]) -> str:
 
 
 def draw_preview(folder: Path, content: dict) -> np.ndarray:
-    """Return the first validation images with their boxes and names, (h, w, 3) uint8 BGR.
+    """Return a picture, uint8 BGR, of the first validation images with their boxes and names.
 
-    Args:
-        folder: of the sample; the images are read as they lie there.
-        content: of the annotation file of val.
+    The images are read from the sample's folder; ``content`` is that of val's annotations.
     """
     from skimage.util import montage
 

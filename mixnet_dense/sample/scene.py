@@ -21,24 +21,20 @@ _IMAGE = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER]
 
 
 class SceneObject(NamedTuple):
-    """One annotated thing: ``mask`` (h, w) bool is what is visible of it.
-
-    ``full_area`` is its size in pixels if nothing hides it and the image border cuts nothing
-    off. A crowd is a heap of things of one category with a single mask.
-    """
+    """One annotated thing."""
 
     category: str
     source: str
-    mask: np.ndarray
-    full_area: int
-    is_crowd: bool = False
+    mask: np.ndarray  # (h, w) bool, what is visible of it
+    full_area: int  # pixels, if nothing hid it and the border of the image cut nothing off
+    is_crowd: bool = False  # a heap of things of one category
 
 
 class Scene(NamedTuple):
-    """``image`` (h, w, 3) uint8 BGR, the file name of its photo, and its objects."""
+    """An image and what is on it."""
 
-    image: np.ndarray
-    background: str
+    image: np.ndarray  # (h, w, 3) uint8 BGR
+    background: str  # the file name of its photo
     objects: list[SceneObject]
 
 
@@ -147,10 +143,7 @@ def _turn(cutout: Cutout, longest_side: float, rng: np.random.Generator) -> Cuto
 
 
 def _window(cutout: Cutout, corner: np.ndarray) -> tuple[slice, slice]:
-    """Return the rows and columns of the canvas that a cutout covers.
-
-    ``corner`` is the place (x, y) of its first pixel in the image, outside of it if negative.
-    """
+    """Return the rows and columns of the canvas that a cutout at (x, y) of the image covers."""
     left, top = corner + _BORDER
     return np.s_[top : top + cutout.alpha.shape[0], left : left + cutout.alpha.shape[1]]
 
