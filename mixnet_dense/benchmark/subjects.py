@@ -66,7 +66,7 @@ def runners(
         mode: ``'inference'`` for a forward pass, ``'train'`` for one forward and backward.
         images: (N, 3, H, W) normalised.
         amp: bfloat16 autocast on a CPU, float16 on a GPU; not for the reference.
-        compiled: whether to compile.
+        compiled: adds a variant.
     """
     models = {REFERENCE: reference(build(name)), "model": build(name)}
     if mode == "inference":
