@@ -49,16 +49,6 @@ def choose_pointwise(x: Tensor) -> str:
     return "merged" if x.device.type == "cpu" and is_channels_last(x) else "split"
 
 
-def stem_weight(weight: Tensor, channels_last: bool | None) -> Tensor:
-    """The weights of a first convolution in the memory layout wanted for its output.
-
-    torch gives the output of a convolution the layout of its weights. So the maps become
-    channels_last, by default on a CPU, where it is faster, and no copy of the images is kept.
-    """
-    wanted = weight.device.type == "cpu" if channels_last is None else channels_last
-    return weight.contiguous(memory_format=torch.channels_last) if wanted else weight
-
-
 def is_channels_last(x: Tensor) -> bool:
     """Whether (N, C, H, W) lies in memory as (N, H, W, C), and not as (N, C, H, W) too."""
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()

@@ -186,13 +186,18 @@ def check_kernels(kernels: Kernels) -> None:
         )
 
 
+def reach(strides: Iterable[int]) -> list[int]:
+    """The output stride before each of these blocks, and after the last."""
+    return list(accumulate(strides, mul, initial=2))
+
+
 def last_at_stride(network: Network, stride: int) -> int:
     """Index of the last block whose output is at ``stride`` (before any dilation).
 
     Raises:
         ValueError: the network has no block there.
     """
-    reached = accumulate((block.stride for block in network.blocks), mul, initial=2)
+    reached = reach(block.stride for block in network.blocks)
     last = {stride: index for index, stride in enumerate(reached, start=-1)}  # -1: the stem
     if stride not in last:
         raise ValueError(f"{network.name} has no block at output stride {stride}")

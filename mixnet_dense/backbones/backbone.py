@@ -6,7 +6,6 @@ import torch.utils.checkpoint
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mixnet_dense.backbones.algorithms import stem_weight
 from mixnet_dense.backbones.arch import (
     Network,
     check,
@@ -32,7 +31,8 @@ TAILS = {
 class Stem(nn.Conv2d):
     """The 3x3 stride-2 convolution (N, 3, H, W) -> (N, C, ceil(H / 2), ceil(W / 2)).
 
-    All later maps take the memory layout of its output; see `algorithms.stem_weight`.
+    torch gives the output of a convolution the memory layout of its weights, and all later maps
+    take it. So the maps become channels_last, and no copy of the images is kept.
     """
 
     def __init__(self, channels: int, padding: str, channels_last: bool | None):
@@ -40,7 +40,9 @@ class Stem(nn.Conv2d):
         super().__init__(3, channels, 3, stride=2, padding=0 if self.same else 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = stem_weight(self.weight, self.channels_last)
+        weight, last = self.weight, self.channels_last
+        if weight.device.type == "cpu" if last is None else last:
+            weight = weight.contiguous(memory_format=torch.channels_last)
         return self._conv_forward(pad_same(x, 3, 2) if self.same else x, weight, self.bias)
 
 
@@ -117,16 +119,20 @@ class MobileBackbone(nn.Module):
         check("reduced_tail", reduced_tail, TAILS)
         check("padding", padding, PADDINGS)
         check("frozen_stages", frozen_stages, range(-1, 6))
-        network = TAILS[reduced_tail](self._table(arch))
+        if not isinstance(arch, Network):
+            arch = next(iter(self.tables), None) if arch is None else arch
+            check("arch", arch, tuple(self.tables))
+            arch = self.tables[arch]
+        network = TAILS[reduced_tail](arch)
         if kernel_sizes is not None:
             network = with_kernels(network, kernel_sizes)
         if act is not None:
             network = with_act(network, act)
         network = scale(network, width, fixed_stem)
-        layout = lay_out(network, output_stride, dilate_strided)
+        strides, dilations = lay_out(network, output_stride, dilate_strided)
         places = find_places(network)
         self.network, self.width, self.init_cfg = network, width, init_cfg
-        self.taps = find_taps(network, layout, places)
+        self.taps = find_taps(network, strides, places)
         for name in out_taps:
             check("out_taps", name, tuple(self.taps))
         self.out_taps = tuple(out_taps)
@@ -142,8 +148,8 @@ class MobileBackbone(nn.Module):
                 network,
                 block,
                 norm_cfg=norm_cfg,
-                stride=layout[index][0],
-                dilation=layout[index][1],
+                stride=strides[index],
+                dilation=dilations[index],
                 partition=partition,
                 dilated=dilated,
                 padding=padding,
@@ -157,25 +163,21 @@ class MobileBackbone(nn.Module):
             )
         self._freeze()
 
-    def _table(self, arch: str | Network | None) -> Network:
-        if isinstance(arch, Network):
-            return arch
-        arch = next(iter(self.tables), None) if arch is None else arch
-        check("arch", arch, tuple(self.tables))
-        return self.tables[arch]
-
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         x = self.stem(x)
         found = {}
-        for index, block in enumerate(self._chain()):
-            wanted = {name: at.map for name, at in self._wanted.items() if at.block == index}
-            if set(wanted.values()) <= {OUT}:
-                x = self._run(block, x)
-                found.update(dict.fromkeys(wanted, x))
+        for index, block in enumerate(self.blocks):
+            if self.with_cp and x.requires_grad:
+                maps = torch.utils.checkpoint.checkpoint(block, x, use_reentrant=False)
             else:
-                maps = self._run(block.forward_maps, x)
-                x = maps[-1]
-                found.update({name: maps[kind] for name, kind in wanted.items()})
+                maps = block(x)
+            for name, place in self._wanted.items():
+                if place.block == index:
+                    found[name] = maps[place.map]
+            x = maps[-1]
+            del maps  # frees the maps inside the block
+        if hasattr(self, "last"):
+            found["last"] = self.last(x)
         return tuple(found[name] for name in self.out_taps)
 
     def init_weights(self) -> None:
@@ -195,14 +197,6 @@ class MobileBackbone(nn.Module):
                 update_init_info(self, "He initialisation by fan-in")
             initialize(self, self.init_cfg)
 
-    def _chain(self) -> list[nn.Module]:
-        return [*self.blocks, self.last] if hasattr(self, "last") else list(self.blocks)
-
-    def _run(self, function, x: Tensor):
-        if self.with_cp and x.requires_grad:
-            return torch.utils.checkpoint.checkpoint(function, x, use_reentrant=False)
-        return function(x)
-
     def _freeze(self) -> None:
         stages = self.frozen_stages
         frozen = [self] if stages == 5 else [self.stem] if stages >= 0 else []
@@ -215,10 +209,9 @@ class MobileBackbone(nn.Module):
         super().train(mode)
         if mode:
             self._freeze()
-            if self.norm_eval:
-                for module in self.modules():
-                    if isinstance(module, _BatchNorm):
-                        module.eval()
+            for module in self.modules():
+                if self.norm_eval and isinstance(module, _BatchNorm):
+                    module.eval()
         return self
 
 

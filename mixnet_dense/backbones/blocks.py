@@ -141,7 +141,7 @@ class SqueezeExcite(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """One `arch.Block` row: (N, in_channels, H, W) -> (N, out_channels, H', W').
+    """One `arch.Block` row: (N, in_channels, H, W) -> its maps, the last (N, out_channels, H', W').
 
     Args:
         network: the row's, for its squeeze-and-excitation.
@@ -194,18 +194,11 @@ class InvertedResidual(nn.Module):
             width, block.out_channels, norm_cfg, block.project_act, block.project_groups
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._project(x, self.depthwise(self.expand(x)))
-
-    def _project(self, x: Tensor, depthwise: Tensor) -> Tensor:
-        out = self.project(self.se(depthwise))
-        return x + out if self.residual else out
-
-    def forward_maps(self, x: Tensor) -> list[Tensor]:
-        """All maps that are built, in the order of `taps`."""
+    def forward(self, x: Tensor) -> list[Tensor]:
         maps = [self.expand(x)]
         if self.until > EXPAND:
             maps.append(self.depthwise(maps[EXPAND]))
         if self.until > DEPTHWISE:
-            maps.append(self._project(x, maps[DEPTHWISE]))
+            out = self.project(self.se(maps[DEPTHWISE]))
+            maps.append(x + out if self.residual else out)
         return maps

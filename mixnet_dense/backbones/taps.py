@@ -1,10 +1,8 @@
 """Find the named feature maps in a network's table, by pure functions without torch."""
 
-from itertools import accumulate
-from operator import mul
 from typing import NamedTuple
 
-from mixnet_dense.backbones.arch import Network, last_at_stride
+from mixnet_dense.backbones.arch import Network, last_at_stride, reach
 
 EXPAND, DEPTHWISE, OUT = range(3)  # the maps of a block, in the order it computes them
 
@@ -26,18 +24,15 @@ class Place(NamedTuple):
     map: int = OUT
 
 
-def lay_out(network: Network, output_stride: int, dilate_strided: bool) -> list[tuple[int, int]]:
-    """Stride and dilation of each block's depthwise convolution at an output stride."""
-    layout = []
-    reached, dilation = 2, 1
-    for block in network.blocks:
-        if reached * block.stride > output_stride:
-            layout.append((1, dilation * block.stride if dilate_strided else dilation))
-            dilation *= block.stride
-        else:
-            layout.append((block.stride, dilation))
-            reached *= block.stride
-    return layout
+def lay_out(
+    network: Network, output_stride: int, dilate_strided: bool
+) -> tuple[list[int], list[int]]:
+    """Strides and dilations of the blocks' depthwise convolutions at an output stride."""
+    reached = reach(block.stride for block in network.blocks)
+    pairs = zip(network.blocks, reached[1:], strict=True)
+    strides = [block.stride if after <= output_stride else 1 for block, after in pairs]
+    lost = reached[1:] if dilate_strided else reached[:-1]
+    return strides, [max(1, stride // output_stride) for stride in lost]
 
 
 def find_places(network: Network) -> dict[str, Place]:
@@ -56,12 +51,9 @@ def find_places(network: Network) -> dict[str, Place]:
     }
 
 
-def find_taps(
-    network: Network, layout: list[tuple[int, int]], places: dict[str, Place]
-) -> dict[str, Tap]:
-    """Channels and stride of each place, for blocks laid out by `lay_out`."""
-    reached = list(accumulate((stride for stride, _ in layout), mul, initial=2))
-    taps = {}
+def find_taps(network: Network, strides: list[int], places: dict[str, Place]) -> dict[str, Tap]:
+    """Channels and stride of each place, for blocks with these strides."""
+    reached, taps = reach(strides), {}
     for name, (index, kind) in places.items():
         if index == len(network.blocks):
             taps[name] = Tap(network.last, reached[-1])
