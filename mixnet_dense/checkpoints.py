@@ -206,14 +206,10 @@ def _plain_values() -> list:
     return allowed
 
 
-class _Unread:
-    """Replaces mmengine's log buffers if mmengine is not imported."""
-
-
 def _log_buffers() -> list:
-    """What mmengine's log buffers in checkpoints need; mmengine is not imported for them."""
+    """What mmengine's log buffers in checkpoints need; without mmengine they stay unread."""
     module = sys.modules.get("mmengine.logging.history_buffer")
-    buffer = module.HistoryBuffer if module else _Unread
+    buffer = module.HistoryBuffer if module else type("Unread", (), {})
 
     def method(owner: type, name: str):
         """``getattr``, for the statistics of the buffers and nothing else."""

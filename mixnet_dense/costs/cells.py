@@ -9,6 +9,7 @@ from torch import nn
 from mixnet_dense.backbones import build_classifier
 from mixnet_dense.complexity import analyse
 from mixnet_dense.costs.printed import NO_READING, TABLES
+from mixnet_dense.registry import MODELS
 
 _TOLERANCE = 0.01
 
@@ -79,16 +80,13 @@ def _classifier(name: str, width: float, side: int) -> tuple[nn.Module, tuple[in
 
 
 def _detector(backbone: dict, slots: int) -> tuple[nn.Module, tuple[int, int]]:
-    from mixnet_dense.det import SSDLite
+    head = dict(num_classes=slots - 1)
+    model = dict(type="mixnet_dense.SSDLite", backbone=backbone, bbox_head=head)
+    return MODELS.build(model), (320, 320)
 
-    return SSDLite(backbone, bbox_head=dict(num_classes=slots - 1)), (320, 320)
 
-
-def _segmenter(
-    backbone: dict, filters: int, shape: tuple[int, int]
-) -> tuple[nn.Module, tuple[int, int]]:
-    from mixnet_dense.seg import MobileSegmentor
-
+def _segmenter(backbone: dict, filters: int, shape: tuple) -> tuple[nn.Module, tuple[int, int]]:
     kind = "LRASPPHead" if len(backbone["out_taps"]) == 2 else "RASPPHead"
     head = dict(type=f"mixnet_dense.{kind}", channels=filters, num_classes=19)
-    return MobileSegmentor(backbone, head), shape
+    model = dict(type="mixnet_dense.MobileSegmentor", backbone=backbone, decode_head=head)
+    return MODELS.build(model), shape
