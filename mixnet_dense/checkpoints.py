@@ -52,12 +52,8 @@ def read(path: str) -> tuple[dict, dict]:
     return {key.removeprefix("module."): value for key, value in content.items()}, meta
 
 
-def load_file(path, map_location="cpu"):
-    """Load one checkpoint file of tensors and plain values, without running code.
-
-    Args:
-        path: a file written by ``torch.save``.
-        map_location: as `torch.load`.
+def load_file(path):
+    """Load a file of ``torch.save``, tensors and plain values, without running code.
 
     Raises:
         InputError: the file is missing, broken, or holds anything beyond tensors,
@@ -65,7 +61,7 @@ def load_file(path, map_location="cpu"):
     """
     import torch
 
-    return restricted(torch.load)(str(_existing(path)), map_location=map_location)
+    return restricted(torch.load)(str(_existing(path)), map_location="cpu")
 
 
 def without_code(checkpoint):

@@ -1,9 +1,8 @@
 """Parameters and multiply-adds as exact integers.
 
-Multiply-adds are counted by torch's own FlopCounterMode while the model runs on the meta
-device, where tensors have shapes but no values, so that the input size costs no time. It
-is part of torch, sees every operator, and counts convolutions and matrix products
-exactly: two operations for a multiply-add, none for biases. The papers count half of that.
+torch's own FlopCounterMode counts while the model runs on the meta device, where tensors have
+shapes but no values, so that the input size costs no time. It sees every operator and counts
+convolutions and matrix products exactly: two operations for a multiply-add, none for biases.
 """
 
 import copy

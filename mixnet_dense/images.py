@@ -73,11 +73,7 @@ def read_image(path: Path):
 
 
 def read_images(paths: Sequence[Path]) -> list[np.ndarray]:
-    """Images (H, W, 3), BGR.
-
-    Raises:
-        InputError: an image cannot be read.
-    """
+    """Images (H, W, 3), BGR; one that cannot be read is an InputError."""
     found = [read_image(path) for path in paths]
     for path, image in zip(paths, found, strict=True):
         if image is None:

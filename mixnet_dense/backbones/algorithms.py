@@ -13,15 +13,13 @@ depthwise kernels get a border of zeros."""
 
 
 def set_algorithm(model: nn.Module, algorithm: str | None) -> nn.Module:
-    """Set the algorithm of every MixConv and every grouped 1x1 convolution of a model.
+    """Set the algorithm of every MixConv and every grouped 1x1 convolution, in place.
 
-    Args:
-        model: changed in place and returned.
-        algorithm: one of `ALGORITHMS`, or None for the automatic choice. Where groups cannot
-            be merged, such as those of unequal dilation, ``merged`` means the automatic choice.
+    None is the automatic choice; ``merged`` means it too where groups cannot be merged, such as
+    those of unequal dilation.
 
     Raises:
-        ValueError: an unknown algorithm.
+        ValueError: not one of `ALGORITHMS`.
     """
     if algorithm is not None and algorithm not in ALGORITHMS:
         raise ValueError(f"algorithm={algorithm!r}: must be None or one of {ALGORITHMS}")

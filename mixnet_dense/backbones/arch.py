@@ -78,9 +78,8 @@ class Network:
 def partition_channels(channels: int, groups: int, partition: str = "equal") -> tuple[int, ...]:
     """Channels of each group (MixConv section 3.2); the first group gets the remainder.
 
-    ``equal``: ``channels // groups`` each. ``exponential``: group i has about
-    ``2**-i`` of the channels and the last two are equal, so 32 in 4 groups
-    are 16, 8, 4, 4.
+    ``exponential``: group i has about ``2**-i`` of the channels and the last two are equal, so 32
+    in 4 groups are 16, 8, 4, 4.
 
     Raises:
         ValueError: an unknown partition, or a group would be empty.
@@ -140,11 +139,7 @@ def scale(network: Network, width: float, fixed_stem: bool = False) -> Network:
 
 
 def with_kernels(network: Network, kernel_sizes: Kernels | Mapping[int, Kernels]) -> Network:
-    """Give depthwise convolutions other kernels (MixConv table 1, figures 4 to 6).
-
-    Args:
-        kernel_sizes: sizes for every block, or a mapping from block index to sizes
-            (figure 5 changes one layer only).
+    """Give all blocks other kernels, or some, by their index (MixConv table 1, figures 4 to 6).
 
     Raises:
         ValueError: an index outside the network, or see `check_kernels`.

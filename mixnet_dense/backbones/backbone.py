@@ -150,9 +150,7 @@ class MobileBackbone(nn.Module):
                 norm_cfg=norm_cfg,
                 stride=strides[index],
                 dilation=dilations[index],
-                partition=partition,
-                dilated=dilated,
-                padding=padding,
+                mixing=dict(partition=partition, dilated=dilated, padding=padding),
                 until=deepest.map if index == deepest.block else OUT,
             )
             for index, block in enumerate(network.blocks[: deepest.block + 1])

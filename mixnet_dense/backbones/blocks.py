@@ -148,9 +148,9 @@ class InvertedResidual(nn.Module):
         block: the row.
         stride, dilation: of the depthwise convolution; ``stride`` differs from the row's
             where the output stride was lowered (the residual follows the row).
+        mixing: other options of `MixConv2d`.
         until: the last map that is built, see `taps`; it comes before the output in a last
             block, if the backbone's deepest tap is inside it.
-        norm_cfg, partition, dilated, padding: see `backbone.MobileBackbone`.
     """
 
     def __init__(
@@ -160,10 +160,8 @@ class InvertedResidual(nn.Module):
         *,
         norm_cfg: Mapping,
         stride: int,
-        dilation: int = 1,
-        partition: str = "equal",
-        dilated: bool = False,
-        padding: str = "symmetric",
+        dilation: int,
+        mixing: Mapping,
         until: int = OUT,
     ):
         super().__init__()
@@ -174,15 +172,7 @@ class InvertedResidual(nn.Module):
             self.expand = pointwise(block.in_channels, width, norm_cfg, block.act, groups)
         if until == EXPAND:
             return
-        mixed = MixConv2d(
-            width,
-            block.kernels,
-            stride=stride,
-            dilation=dilation,
-            partition=partition,
-            dilated=dilated,
-            padding=padding,
-        )
+        mixed = MixConv2d(width, block.kernels, stride=stride, dilation=dilation, **mixing)
         self.depthwise = ConvNormAct(mixed, width, norm_cfg, block.act)
         if until == DEPTHWISE:
             return

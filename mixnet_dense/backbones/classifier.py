@@ -48,16 +48,12 @@ class Classifier(nn.Module):
 def build_classifier(
     name: str, width: float = 1.0, num_classes: int = 1000, **options
 ) -> Classifier:
-    """The classification network of the paper.
+    """The classification network of the paper, with the ``options`` of `MobileBackbone`.
 
-    Args:
-        name: one of `NAMES`, such as ``'mixnet_s'``.
-        width: width multiplier; MobileNetV3's 1280 channels after the pooling stay.
-        num_classes: outputs of the last layer.
-        **options: of the backbone, see `MobileBackbone`.
+    ``width`` leaves MobileNetV3's 1280 channels after the pooling.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: a name that is not one of `NAMES`.
     """
     check("name", name, NAMES)
     kind, arch = _BACKBONES[name]

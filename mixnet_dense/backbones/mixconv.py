@@ -31,18 +31,9 @@ class DepthwiseConv2d(nn.Conv2d):
     """
 
     def __init__(self, channels: int, kernel: int, stride: int, dilation: int, padding: str):
-        same = padding == "same" and stride > 1  # equal to symmetric at stride 1
-        super().__init__(
-            channels,
-            channels,
-            kernel,
-            stride=stride,
-            padding=0 if same else (kernel - 1) // 2 * dilation,
-            dilation=dilation,
-            groups=channels,
-            bias=False,
-        )
-        self.same = same
+        self.same = padding == "same" and stride > 1  # equal to symmetric at stride 1
+        border = 0 if self.same else (kernel - 1) // 2 * dilation
+        super().__init__(channels, channels, kernel, stride, border, dilation, channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.convolve(x, self.weight, self.bias)

@@ -23,7 +23,7 @@ class MobileNetV2(MobileBackbone):
     """MobileNetV2 (https://arxiv.org/abs/1801.04381, table 2).
 
     ``arch`` is ``'classification'``, where the last convolution never falls below 1280, or
-    ``'detection'``, where it follows the width (MobileNetV3 table 6).
+    ``'detection'``, where it follows the width, as MobileNetV3 table 6 counts it.
     """
 
     tables = tables.MOBILENET_V2
@@ -43,7 +43,7 @@ class MnasNet(MobileBackbone):
     """MnasNet-A1 (https://arxiv.org/abs/1807.11626, figure 7).
 
     ``arch`` is ``'classification'``, or ``'detection'``, where the last convolution follows the
-    width and the squeeze is rounded to 8 (MobileNetV3 table 6).
+    width and the squeeze is rounded to 8, as MobileNetV3 table 6 counts it.
     """
 
     tables = tables.MNASNET

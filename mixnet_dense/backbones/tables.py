@@ -6,10 +6,6 @@ MobileNetV1: https://arxiv.org/abs/1704.04861, table 1.
 MobileNetV2: https://arxiv.org/abs/1801.04381, table 2.
 MobileNetV3: https://arxiv.org/abs/1905.02244, tables 1 and 2.
 MnasNet-A1: https://arxiv.org/abs/1807.11626, figure 7.
-
-Two networks have a second variant, ``'detection'``, which the detection rows of
-MobileNetV3 table 6 count: the last convolution shrinks with the width multiplier, and
-MnasNet rounds its squeeze to multiples of 8.
 """
 
 from collections.abc import Iterable

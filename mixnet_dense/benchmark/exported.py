@@ -52,9 +52,7 @@ def predictors(options: Namespace, images: Tensor) -> Runners:
     First in PyTorch: the reference, the model as it is, and fused. Then each format, with
     preprocessing and, if the format can, end to end. Then the given files.
 
-    Args:
-        options: see `rows.time_models`.
-        images: (N, 3, H, W), for the number of images and the size of the network's input.
+    Only the number of ``images`` (N, 3, H, W) and their size count.
 
     Raises:
         InputError: missing files, or an exported file for another size.

@@ -18,10 +18,8 @@ from mixnet_dense.registry import MODELS
 def model_row(name: str, shape: Sequence[int] | None = None) -> dict:
     """Build what ``name`` says, a config file or a network of the papers, and count it.
 
-    Args:
-        name: a path, or one of `classifier.NAMES`.
-        shape: (H, W); by default 320 x 320 for a detector, 1025 x 2049 for a segmenter
-            (see `printed`) and 224 x 224 for a name.
+    Its ``shape`` (H, W) is by default 320 x 320 for a detector, 1025 x 2049 for a segmenter (see
+    `printed`) and 224 x 224 for a name.
 
     Returns:
         ``name``, ``shape`` and the entries of `Cost`; ``profiled`` and ``uncounted`` of

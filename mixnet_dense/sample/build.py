@@ -33,19 +33,13 @@ _OWN_ENTRIES = {
 def build_sample(
     out: Path, train: int = 2800, val: int = 150, seed: int = 0, force: bool = False
 ) -> dict[str, dict[str, int]] | None:
-    """Write the sample folder and return the counts of each split.
+    """Write a folder of ``train`` and ``val`` images.
 
-    Everything is written into a hidden folder beside ``out`` and renamed at the end, so
-    ``out`` is never half-written.
-
-    Args:
-        out: the folder.
-        train, val: the number of images of each split.
-        seed: another one gives other images.
-        force: replaces an older sample, and nothing but a sample.
+    Everything is written into a hidden folder beside ``out`` and renamed at the end, so ``out`` is
+    never half-written. ``force`` replaces an older sample, and nothing but a sample.
 
     Returns:
-        None if the same sample is already there.
+        The counts of each split; None if the same sample is already there.
 
     Raises:
         InputError: a number is out of range; the folder is something else, or cannot be

@@ -93,11 +93,7 @@ Materials = dict[str, list[Any]]
 
 @cache
 def load_materials() -> dict[str, Materials]:
-    """Read all sources, once per process, and return the materials of each split.
-
-    Raises:
-        InputError: scikit-learn or scikit-image is not installed.
-    """
+    """Read all sources, once per process, and return the materials of each split."""
     materials = {split: {name: [] for name in ("photo", *CLASSES)} for split in SAMPLE_SPLITS}
     for source in SOURCE_FILES:
         if source.use in SAMPLE_SPLITS:
