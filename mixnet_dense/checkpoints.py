@@ -53,12 +53,8 @@ def read(path: str) -> tuple[dict, dict]:
     return {key.removeprefix("module."): value for key, value in content.items()}, meta
 
 
-def load_file(path, map_location="cpu"):
-    """Load one checkpoint file of tensors and plain values, without running code.
-
-    Args:
-        path: a file written by ``torch.save``.
-        map_location: as `torch.load`.
+def load_file(path):
+    """Load a file of ``torch.save``, tensors and plain values, without running code.
 
     Raises:
         InputError: the file is missing, broken, or holds anything beyond tensors,
@@ -66,7 +62,7 @@ def load_file(path, map_location="cpu"):
     """
     import torch
 
-    return restricted(torch.load)(str(_existing(path)), map_location=map_location)
+    return restricted(torch.load)(str(_existing(path)), map_location="cpu")
 
 
 def without_code(checkpoint):
@@ -207,14 +203,10 @@ def _plain_values() -> list:
     return allowed
 
 
-class _Unread:
-    """Replaces mmengine's log buffers if mmengine is not imported."""
-
-
 def _log_buffers() -> list:
-    """What mmengine's log buffers in checkpoints need; mmengine is not imported for them."""
+    """What mmengine's log buffers in checkpoints need; without mmengine they stay unread."""
     module = sys.modules.get("mmengine.logging.history_buffer")
-    buffer = module.HistoryBuffer if module else _Unread
+    buffer = module.HistoryBuffer if module else type("Unread", (), {})
 
     def method(owner: type, name: str):
         """``getattr``, for the statistics of the buffers and nothing else."""

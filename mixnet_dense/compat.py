@@ -16,7 +16,6 @@ import functools
 import importlib.machinery
 import logging
 import sys
-import types
 from contextlib import contextmanager
 
 from mixnet_dense import checkpoints
@@ -40,34 +39,28 @@ class _Finder:
     def find_spec(self, name: str, path=None, target=None):
         return importlib.machinery.ModuleSpec(name, self) if name == _EXTENSION else None
 
-    def create_module(self, spec):
+    def create_module(self, spec) -> None:
+        """Python makes an empty module."""
+
+    def exec_module(self, module) -> None:
         logging.getLogger("mixnet_dense").info(
             "mmcv has no compiled operators: only nms works, the others raise when called"
         )
-        return _StandIn()
-
-    def exec_module(self, module) -> None:
-        pass
+        module.nms, module.__getattr__ = nms, _operator
 
 
-class _StandIn(types.ModuleType):
-    """A module with a working ``nms``; any other operator raises when called."""
+def _operator(name: str):
+    """Any operator of ``mmcv._ext`` other than ``nms``: it raises when it is called."""
+    if name.startswith("__"):
+        raise AttributeError(name)
 
-    def __init__(self) -> None:
-        super().__init__(_EXTENSION, "Stand-in for mmcv's compiled operators.")
-        self.nms = nms
+    def needs_compiled(*_args, **_kwargs):
+        raise RuntimeError(
+            f"mmcv operator '{name}' needs a compiled mmcv; this one was installed "
+            "without its compiled operators (only nms works without them)"
+        )
 
-    def __getattr__(self, name: str):
-        if name.startswith("__"):
-            raise AttributeError(name)
-
-        def needs_compiled(*_args, **_kwargs):
-            raise RuntimeError(
-                f"mmcv operator '{name}' needs a compiled mmcv; this one was installed "
-                "without its compiled operators (only nms works without them)"
-            )
-
-        return needs_compiled
+    return needs_compiled
 
 
 def nms(bboxes, scores, iou_threshold: float, offset: int):

@@ -1,9 +1,8 @@
 """Parameters and multiply-adds as exact integers.
 
-Multiply-adds are counted by torch's own FlopCounterMode while the model runs on the meta
-device, where tensors have shapes but no values, so that the input size costs no time. It
-is part of torch, sees every operator, and counts convolutions and matrix products
-exactly: two operations for a multiply-add, none for biases. The papers count half of that.
+torch's own FlopCounterMode counts while the model runs on the meta device, where tensors have
+shapes but no values, so that the input size costs no time. It sees every operator and counts
+convolutions and matrix products exactly: two operations for a multiply-add, none for biases.
 """
 
 import copy
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
@@ -46,16 +45,12 @@ class Part(NamedTuple):
 
 
 class Analysis(NamedTuple):
-    """A model's `Cost`, its `Part` list, and what is not multiply-adds.
-
-    ``uncounted`` maps an operator's name to how often it ran; ``operations`` are what
-    TensorFlow's profiler counts of them, see `_PROFILED`.
-    """
+    """A model's cost, and what is not multiply-adds."""
 
     cost: Cost
     parts: list[Part]
-    uncounted: dict[str, int]
-    operations: int
+    uncounted: dict[str, int]  # how often other operators ran, by name
+    operations: int  # what TensorFlow's profiler counts of them, see `_PROFILED`
 
     @property
     def profiled(self) -> int:
@@ -64,14 +59,9 @@ class Analysis(NamedTuple):
 
 
 def measure(model: nn.Module, shape: Sequence[int]) -> Cost:
-    """Cost of a model for one image.
+    """Exact cost of a model for one image of the shape (H, W).
 
-    Args:
-        model: any module that takes (N, 3, H, W), or a whole mm detector or segmenter.
-        shape: (H, W) of the image.
-
-    Returns:
-        Exact integers; one multiply-add counts 1.
+    The model is any module that takes (N, 3, H, W), or a whole mm detector or segmenter.
     """
     return analyse(model, shape).cost
 
@@ -81,19 +71,18 @@ def analyse(model: nn.Module, shape: Sequence[int], depth: int = 2) -> Analysis:
     twin = copy.deepcopy(model).to("meta").eval()
     counter, others = FlopCounterMode(display=False, depth=None), _Others()
     image = torch.empty(1, 3, *shape, device="meta")
+    options = dict(mode="tensor") if hasattr(model, "data_preprocessor") else {}  # mm's models
     with torch.no_grad(), counter, others:
-        _run(twin, image)
+        twin(image, **options)
     flops = {name: sum(ops.values()) for name, ops in counter.get_flop_counts().items()}
-    cost = Cost(_count(model), _count(model, _NORMS), counter.get_total_flops() // 2)
+    norms = [module for module in model.modules() if isinstance(module, _NORMS)]
+    params = _count(model)  # `nn.Module.parameters` has a shared one once
+    cost = Cost(params, params - sum(map(_count, norms)), counter.get_total_flops() // 2)
     return Analysis(cost, _parts(twin, flops, depth), dict(others.seen), others.operations)
 
 
-def _run(model: nn.Module, image: Tensor) -> None:
-    """Run a forward pass; mm's models need a mode."""
-    if hasattr(model, "data_preprocessor"):
-        model(image, mode="tensor")
-    else:
-        model(image)
+def _count(module: nn.Module, recurse: bool = True) -> int:
+    return sum(parameter.numel() for parameter in module.parameters(recurse))
 
 
 def _parts(model: nn.Module, flops: dict[str, int], depth: int) -> list[Part]:
@@ -104,17 +93,10 @@ def _parts(model: nn.Module, flops: dict[str, int], depth: int) -> list[Part]:
     sums: dict[str, list[int]] = {}
     for name, module in model.named_modules():
         part = sums.setdefault(".".join(name.split(".")[:depth]), [0, 0])
-        part[0] += sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        part[0] += _count(module, recurse=False)
         if next(module.children(), None) is None:
             part[1] += flops.get(f"{type(model).__name__}.{name}".rstrip("."), 0) // 2
     return [Part(name, *pair) for name, pair in sums.items() if any(pair)]
-
-
-def _count(model: nn.Module, skipped: tuple = ()) -> int:
-    """Number of parameters outside ``skipped`` modules; a shared one counts once."""
-    modules = (module for module in model.modules() if not isinstance(module, skipped))
-    own = {parameter for module in modules for parameter in module.parameters(recurse=False)}
-    return sum(parameter.numel() for parameter in own)
 
 
 class _Others(TorchDispatchMode):

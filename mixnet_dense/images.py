@@ -24,10 +24,8 @@ def find_images(patterns: Sequence[str]) -> list[Path]:
         path = Path(pattern)
         if path.is_dir():
             images = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-        elif path.is_file():
-            images = [path]
         else:
-            names = sorted(glob.glob(pattern, recursive=True))
+            names = [pattern] if path.is_file() else sorted(glob.glob(pattern, recursive=True))
             images = [Path(name) for name in names if Path(name).is_file()]
         if not images:
             kinds = ", ".join(sorted(SUFFIXES))
@@ -75,13 +73,9 @@ def read_image(path: Path):
 
 
 def read_images(paths: Sequence[Path]) -> list[np.ndarray]:
-    """Images (H, W, 3), BGR.
-
-    Raises:
-        InputError: an image cannot be read.
-    """
-    found = {path: read_image(path) for path in paths}
-    for path, image in found.items():
+    """Images (H, W, 3), BGR; one that cannot be read is an InputError."""
+    found = [read_image(path) for path in paths]
+    for path, image in zip(paths, found, strict=True):
         if image is None:
             raise InputError(f"'{path}': cannot be read as an image")
-    return list(found.values())
+    return found

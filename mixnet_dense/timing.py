@@ -31,12 +31,9 @@ def interleave(
 ) -> dict[str, Times]:
     """Time functions in turns, so that other load on the machine slows all of them.
 
-    Args:
-        functions: by name. Each is called three times to warm up. In each of the ``repeats``
-            rounds it is called twice in a row. Only the second call is timed, because
-            another function has used the caches and the heap before the first.
-        repeats: at least 1.
-        step: called after each round.
+    Each is called three times to warm up. In each of the ``repeats`` rounds it is called twice in
+    a row. Only the second call is timed, because another function has used the caches and the heap
+    before the first. ``step`` is called after each round.
     """
     for function in functions.values():
         for _ in range(_WARM_UP):

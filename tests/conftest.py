@@ -39,10 +39,10 @@ def sample(tmp_path_factory):
     Its train images 5 and 7 are one without objects and one with a heap. Tests must not
     write into it: copy it with ``shutil.copytree`` first.
     """
-    from mixnet_dense.sample.build import SampleRequest, build_sample
+    from mixnet_dense.sample.build import build_sample
 
     folder = tmp_path_factory.mktemp("session") / "sample"
-    build_sample(SampleRequest(folder, train=8, val=4))
+    build_sample(folder, train=8, val=4)
     return folder
 
 

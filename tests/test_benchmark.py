@@ -15,7 +15,6 @@ from mmengine.config import Config
 from running import tool
 
 from mixnet_dense.benchmark import pipeline
-from mixnet_dense.benchmark.loss import runners as loss_runners
 from mixnet_dense.benchmark.presentation import instructions, machine, table
 from mixnet_dense.benchmark.subjects import annotations, build, reference, runners
 from mixnet_dense.errors import InputError
@@ -120,16 +119,6 @@ def test_whole_models(capsys, config):
     assert variants == [(mode, variant) for mode in modes for variant in modes[mode]]
 
 
-def test_losses_beside_mmdets(capsys):
-    config = "configs/ssdlite_mobilenetv3_small.py"
-    found = rows(capsys, config, "--mode", "loss", "--batch", "2")
-    assert [row["variant"] for row in found] == ["reference", "model"]
-    both = dict(loss_runners(config, torch.zeros(2, 3, 320, 320)))
-    theirs, ours = both["reference"](), both["model"]()
-    torch.testing.assert_close(ours["loss_cls"], sum(theirs["loss_cls"]).squeeze())
-    torch.testing.assert_close(ours["loss_bbox"], sum(theirs["loss_bbox"]))
-
-
 class TwoImages:
     """A dataset whose second image is dropped by its first transform."""
 
@@ -191,7 +180,6 @@ def test_table_says_what_was_measured():
         (["mixnet_s", "--size", "big"], "--size big: must be pixels"),
         (["mixnet_s", "--size", "64x0"], "--size 64x0: must be pixels"),
         (["mixnet_s", "--batch", "0"], "must be 1 or more"),
-        (["mixnet_s", "--mode", "loss"], "--mode loss is for configs of SSDLite detectors"),
         (["configs/lraspp_mixnet.py", "--mode", "data", "train"], "--mode data goes alone"),
         (["configs/ssdlite_mixnet.py", "--mode", "data"], "annotations.*not there"),
         (["mixnet_s", "--mode", "data"], "config 'mixnet_s': no such file"),

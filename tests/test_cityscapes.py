@@ -13,7 +13,7 @@ from PIL import Image
 from running import ROOT, one_error_line, shell
 
 from mixnet_dense.errors import InputError
-from mixnet_dense.sample.build import SampleRequest, build_sample
+from mixnet_dense.sample.build import build_sample
 from mixnet_dense.sample.layouts import LABEL_CLASSES, LABEL_IDS
 from mixnet_dense.seg import CityscapesDataset, IoUMetric
 from mixnet_dense.seg import prepare as cityscapes
@@ -165,7 +165,7 @@ def test_missing_folders_say_what_to_unpack(tmp_path):
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
     folder = tmp_path_factory.mktemp("seg") / "sample"
-    build_sample(SampleRequest(folder, train=24, val=4), stream=io.StringIO())
+    build_sample(folder, train=24, val=4)
     quietly(folder)
     return folder
 

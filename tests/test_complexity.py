@@ -12,7 +12,7 @@ from torch import nn
 from mixnet_dense.backbones import build_classifier
 from mixnet_dense.complexity import analyse, measure
 from mixnet_dense.costs import cells, report, zoo
-from mixnet_dense.costs.tables import NO_READING, TABLES
+from mixnet_dense.costs.printed import NO_READING, TABLES
 from mixnet_dense.det import SSDLite
 from mixnet_dense.errors import InputError
 

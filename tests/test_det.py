@@ -1,5 +1,6 @@
 import math
 
+import mmdet_loss
 import pytest
 import torch
 from mmcv.ops import batched_nms
@@ -7,7 +8,6 @@ from mmdet.models.task_modules.assigners import MaxIoUAssigner
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
-from mixnet_dense.benchmark.loss import mmdet_head
 from mixnet_dense.det import SSDLite, SSDLiteAnchorGenerator, SSDLiteHead, SSDLiteNeck
 from mixnet_dense.det.nms import greedy_nms
 from mixnet_dense.det.targets import (
@@ -162,11 +162,18 @@ def test_loss_equals_mmdets_where_that_is_right():
     outputs = head(features)
     losses = head.loss_by_feat(*outputs, batch, metas)
 
-    theirs = mmdet_head(head, (320, 320))
+    theirs = mmdet_loss.mmdet_head(head, (320, 320))
     padded = [dict(meta, pad_shape=(320, 320)) for meta in metas]
     expected = theirs.loss_by_feat(*outputs, batch, padded)
     torch.testing.assert_close(losses["loss_cls"], sum(expected["loss_cls"]).squeeze())
     torch.testing.assert_close(losses["loss_bbox"], sum(expected["loss_bbox"]))
+
+
+def test_the_losses_that_are_timed_beside_mmdets_are_equal():
+    both = mmdet_loss.losses("configs/ssdlite_mobilenetv3_small.py", torch.zeros(2, 3, 320, 320))
+    theirs, ours = both["mmdet"](), both["ours"]()
+    torch.testing.assert_close(ours["loss_cls"], sum(theirs["loss_cls"]).squeeze())
+    torch.testing.assert_close(ours["loss_bbox"], sum(theirs["loss_bbox"]))
 
 
 def test_image_without_positives_has_a_classification_loss():

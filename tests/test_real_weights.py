@@ -16,7 +16,7 @@ from mixnet_dense import checkpoints
 from mixnet_dense.engine.config import open_model
 from mixnet_dense.engine.evaluate import evaluate
 from mixnet_dense.engine.train import train
-from mixnet_dense.sample.build import SampleRequest, build_sample
+from mixnet_dense.sample.build import build_sample
 from mixnet_dense.seg import prepare as cityscapes
 from mixnet_dense.weights import catalogue, convert
 
@@ -47,7 +47,7 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
     folder = tmp_path_factory.mktemp("real") / "sample"
-    build_sample(SampleRequest(folder, train=960, val=100), stream=io.StringIO())
+    build_sample(folder, train=960, val=100)
     cityscapes.prepare(folder, io.StringIO())
     return folder
 

@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,8 +15,8 @@ from pycocotools.coco import COCO
 from running import tool
 
 from mixnet_dense.errors import InputError
-from mixnet_dense.sample import build, layouts, sources
-from mixnet_dense.sample.build import SampleRequest, build_sample
+from mixnet_dense.sample import build, layouts, materials
+from mixnet_dense.sample.build import build_sample
 from mixnet_dense.sample.materials import cut_coins, load_materials
 from mixnet_dense.sample.scene import SceneObject, compose_scene
 
@@ -29,9 +30,8 @@ def scenes():
 
 @pytest.fixture
 def copied(sample, tmp_path):
-    """The request of a sample that the test may change."""
-    shutil.copytree(sample, tmp_path / "sample")
-    return SampleRequest(tmp_path / "sample", train=8, val=4)
+    """A sample that the test may change."""
+    return Path(shutil.copytree(sample, tmp_path / "sample"))
 
 
 def annotations_of(folder, split):
@@ -50,7 +50,7 @@ def test_all_source_objects_are_in_exactly_one_split():
     train, val = (load_materials()[split] for split in SPLITS)
     used = [[name for name, _ in part["photo"]] for part in (train, val)]
     assert sorted(used[0] + used[1]) == sorted(
-        source.file.split("/")[-1] for source in sources.SOURCES if source.use in SPLITS
+        source.file.split("/")[-1] for source in materials.SOURCE_FILES if source.use in SPLITS
     )
     coins = [{coin.source for coin in part["coin"]} for part in (train, val)]
     assert coins[1] == {f"coin {index}" for index in range(2, 24, 3)}
@@ -166,20 +166,20 @@ def test_written_splits_share_no_source(sample):
 
 def test_every_source_has_a_known_licence_and_is_named_in_the_readme(sample):
     readme = (sample / "README.md").read_text(encoding="utf-8")
-    for source in sources.SOURCES:
+    for source in materials.SOURCE_FILES:
         assert f"| {source.package} | {source.file} |" in readme
         assert source.credit in readme
-        assert f"- {source.licence}: {sources.LICENCE_URLS[source.licence]}\n" in readme
+        assert f"- {source.licence}: {materials.LICENCE_URLS[source.licence]}\n" in readme
 
 
 def test_preview_has_a_row_of_four_tiles(sample):
     assert cv2.imread(str(sample / "preview.jpg")).shape == (288, 4 * 352, 3)
 
 
-def test_processes_write_the_same_bytes(sample, tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "_LEAST_PER_PROCESS", 6)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    build_sample(SampleRequest(tmp_path / "again", train=8, val=4))
+@pytest.mark.parametrize("threads", [1, 3])
+def test_any_number_of_threads_writes_the_same_bytes(sample, tmp_path, monkeypatch, threads):
+    monkeypatch.setattr(os, "cpu_count", lambda: threads)
+    build_sample(tmp_path / "again", train=8, val=4)
     assert folder_bytes(tmp_path / "again") == folder_bytes(sample)
 
 
@@ -187,23 +187,22 @@ def test_processes_write_the_same_bytes(sample, tmp_path, monkeypatch):
 
 
 def test_a_second_build_does_no_work_and_other_settings_need_force(sample):
-    request = SampleRequest(sample, train=8, val=4)
     before = folder_bytes(sample)
-    assert build_sample(request) is None
+    assert build_sample(sample, 8, 4) is None
     with pytest.raises(InputError, match=f"{sample} .*other settings; --force"):
-        build_sample(replace(request, seed=9))
+        build_sample(sample, 8, 4, seed=9)
     assert folder_bytes(sample) == before
 
 
 def test_force_replaces_a_sample(copied, tmp_path):
-    (copied.out / "val2017" / "000000.jpg").unlink()
+    (copied / "val2017" / "000000.jpg").unlink()
     with pytest.raises(InputError, match="damaged"):
-        build_sample(copied)
-    smaller = replace(copied, train=2, val=1, seed=1)
-    counts = build_sample(smaller, force=True)
+        build_sample(copied, 8, 4)
+    smaller = partial(build_sample, copied, train=2, val=1, seed=1)
+    counts = smaller(force=True)
     assert (counts["train"]["images"], counts["val"]["images"]) == (2, 1)
-    assert len(list(copied.out.glob("train2017/*.jpg"))) == 2
-    assert build_sample(smaller) is None
+    assert len(list(copied.glob("train2017/*.jpg"))) == 2
+    assert smaller() is None
     assert os.listdir(tmp_path) == ["sample"]
 
 
@@ -215,17 +214,17 @@ def test_a_foreign_folder_is_refused_and_untouched(tmp_path, force):
     (folder / "sample.json").write_text("{}")
     before = folder_bytes(folder)
     with pytest.raises(InputError, match="mine is not a sample"):
-        build_sample(SampleRequest(folder, train=1, val=1), force=force)
+        build_sample(folder, train=1, val=1, force=force)
     assert folder_bytes(folder) == before
     assert os.listdir(tmp_path) == ["mine"]
 
 
 def test_force_keeps_a_sample_with_a_file_of_the_user(copied):
-    (copied.out / "notes.txt").write_text("mine")
-    before = folder_bytes(copied.out)
+    (copied / "notes.txt").write_text("mine")
+    before = folder_bytes(copied)
     with pytest.raises(InputError, match=r"notes\.txt"):
-        build_sample(copied, force=True)
-    assert folder_bytes(copied.out) == before
+        build_sample(copied, 8, 4, force=True)
+    assert folder_bytes(copied) == before
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
@@ -235,20 +234,20 @@ def test_an_interrupted_build_leaves_nothing(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(layouts, "write_picture", stop)
     with pytest.raises((KeyboardInterrupt, InputError), match="|No space left"):
-        build_sample(SampleRequest(tmp_path / "sample", train=3, val=2))
+        build_sample(tmp_path / "sample", train=3, val=2)
     assert os.listdir(tmp_path) == []
 
 
 def test_an_interrupted_replacement_keeps_the_old_sample(copied, tmp_path, monkeypatch):
-    before = folder_bytes(copied.out)
+    before = folder_bytes(copied)
 
     def stop(*arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(build, "readme_text", stop)
     with pytest.raises(KeyboardInterrupt):
-        build_sample(replace(copied, train=2, val=1), force=True)
-    assert folder_bytes(copied.out) == before
+        build_sample(copied, train=2, val=1, force=True)
+    assert folder_bytes(copied) == before
     assert os.listdir(tmp_path) == ["sample"]
 
 
@@ -258,14 +257,14 @@ def test_an_interrupted_replacement_keeps_the_old_sample(copied, tmp_path, monke
 def test_an_unwritable_place_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot make the sample .*file"):
-        build_sample(SampleRequest(tmp_path / "file" / "sample", train=1, val=1))
+        build_sample(tmp_path / "file" / "sample", train=1, val=1)
 
 
 def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage.data", None)
-    (coins,) = [source for source in sources.SOURCES if source.use == "coins"]
+    (coins,) = [source for source in materials.SOURCE_FILES if source.use == "coins"]
     with pytest.raises(InputError, match=r'pip install "mixnet_dense\[sample\]"'):
-        sources.source_path(coins)
+        materials.source_path(coins)
 
 
 @pytest.mark.parametrize("option", ["--train=-3", "--val=0", "--seed=-1"])

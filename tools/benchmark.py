@@ -19,9 +19,9 @@ def parse_args(argv=None) -> argparse.Namespace:
         "--mode",
         nargs="+",
         default=["inference"],
-        choices=("inference", "train", "loss", "predict", "data"),
-        help="loss: SSDLite's, compared with mmdet's SSDHead; predict: from a decoded image to "
-        "boxes or classes, needs --checkpoint; data: a config's training pipeline",
+        choices=("inference", "train", "predict", "data"),
+        help="predict: from a decoded image to boxes or classes, needs --checkpoint; "
+        "data: a config's training pipeline",
     )
     parser.add_argument("--batch", nargs="+", type=int, default=[1], help="images a call")
     parser.add_argument("--size", nargs="+", default=["320"], help="pixels, or as 512x1024")
@@ -37,6 +37,13 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="rows as JSON on standard output")
     parser.add_argument("--plot", metavar="FILE", help="draw the medians, .png or .svg")
     args = parse(parser, argv)
+    _check(args)
+    args.size = [_size(text) for text in args.size]
+    return args
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise InputError where options do not go together."""
     if min(args.threads, args.repeats, *args.batch) < 1:
         raise InputError("--threads, --repeats and --batch must be 1 or more")
     if "data" in args.mode and (args.mode != ["data"] or len(args.models) != 1 or args.plot):
@@ -49,8 +56,6 @@ def parse_args(argv=None) -> argparse.Namespace:
         raise InputError("--files: are for --mode predict")
     if args.cfg_options and "data" not in args.mode:
         raise InputError("--cfg-options: are for --mode data")
-    args.size = [_size(text) for text in args.size]
-    return args
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -81,11 +86,7 @@ def main(args: argparse.Namespace) -> None:
             found = pipeline.time_pipeline(config, args.repeats)
             text = pipeline.table(found)
         else:
-            settings = rows.Settings(
-                args.models, args.mode, args.batch, args.size, args.threads, args.repeats,
-                args.device, args.amp, args.compile, args.formats, args.checkpoint, args.files,
-            )  # fmt: skip
-            found = list(rows.time_models(settings))
+            found = list(rows.time_models(args))
             text = presentation.table(found)
     if args.plot:
         presentation.plot(found, args.plot)

@@ -50,9 +50,9 @@ def main(args: argparse.Namespace) -> None:
             found = cells.cells()
             rows, text = [cell.json() for cell in found], report.paper_text(found)
         else:
-            found = [report.model_row(name, args.shape) for name in args.models]
-            rows = [row.json(args.stages) for row in found]
-            text = report.model_text(found, args.stages)
+            rows = [report.model_row(name, args.shape) for name in args.models]
+            text = report.model_text(rows, args.stages)
+            rows = rows if args.stages else [report.without_stages(row) for row in rows]
     print(json.dumps(rows, indent=1) if args.json else text)
 
 

@@ -41,10 +41,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def prepare_sample(args: argparse.Namespace) -> None:
     """Write the embedded sample and say what is in it."""
-    from mixnet_dense.sample.build import SampleRequest, build_sample
+    from mixnet_dense.sample.build import build_sample
 
-    request = SampleRequest(args.out, args.train, args.val, args.seed)
-    summary = build_sample(request, force=args.force)
+    summary = build_sample(args.out, args.train, args.val, args.seed, args.force)
     if summary is None:
         print(f"{args.out} already holds this sample; nothing to do")
         return

@@ -13,15 +13,13 @@ depthwise kernels get a border of zeros."""
 
 
 def set_algorithm(model: nn.Module, algorithm: str | None) -> nn.Module:
-    """Set the algorithm of every MixConv and every grouped 1x1 convolution of a model.
+    """Set the algorithm of every MixConv and every grouped 1x1 convolution, in place.
 
-    Args:
-        model: changed in place and returned.
-        algorithm: one of `ALGORITHMS`, or None for the automatic choice. Where groups cannot
-            be merged, such as those of unequal dilation, ``merged`` means the automatic choice.
+    None is the automatic choice; ``merged`` means it too where groups cannot be merged, such as
+    those of unequal dilation.
 
     Raises:
-        ValueError: an unknown algorithm.
+        ValueError: not one of `ALGORITHMS`.
     """
     if algorithm is not None and algorithm not in ALGORITHMS:
         raise ValueError(f"algorithm={algorithm!r}: must be None or one of {ALGORITHMS}")
@@ -47,20 +45,6 @@ def choose(x: Tensor, weight: Tensor, mergeable: bool) -> str:
 def choose_pointwise(x: Tensor) -> str:
     """The algorithm for a grouped 1x1 convolution: torch's own is fast on channels_last only."""
     return "merged" if x.device.type == "cpu" and is_channels_last(x) else "split"
-
-
-def stem_weight(weight: Tensor, channels_last: bool | None) -> Tensor:
-    """The weights of a first convolution in the memory layout wanted for its output.
-
-    torch gives the output of a convolution the layout of its weights. So the maps become
-    channels_last, and no copy of the images is kept.
-
-    Args:
-        weight: (C, 3, K, K).
-        channels_last: None for channels_last on a CPU, where it is faster.
-    """
-    wanted = weight.device.type == "cpu" if channels_last is None else channels_last
-    return weight.contiguous(memory_format=torch.channels_last) if wanted else weight
 
 
 def is_channels_last(x: Tensor) -> bool:

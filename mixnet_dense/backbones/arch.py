@@ -6,9 +6,11 @@ numbers; `scale` comes last and gives the channels that are built. The tables th
 are in `tables`. Nothing here imports torch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import accumulate
+from operator import mul
 
 Kernels = tuple[int, ...]
 PARTITIONS = ("equal", "exponential")
@@ -16,30 +18,18 @@ PARTITIONS = ("equal", "exponential")
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """One row: 1x1 expansion, (mixed) depthwise, squeeze-and-excitation, 1x1 projection.
-
-    Attributes:
-        in_channels, expansion, out_channels: channels. There is no expansion
-            convolution where ``expansion == in_channels``.
-        kernels: sizes of the depthwise kernels, one per channel group.
-        stride: of the depthwise convolution.
-        squeeze: squeeze-and-excitation ratio, 0 for none; see `Network.squeeze_of`.
-        act: activation after the expansion, the depthwise and inside the squeeze.
-        expand_groups, project_groups: groups of the two 1x1 convolutions.
-        project_act: activation of the projection; None is linear. A block that has one
-            (MobileNetV1) has no residual.
-    """
+    """One row: 1x1 expansion, (mixed) depthwise, squeeze-and-excitation, 1x1 projection."""
 
     in_channels: int
-    expansion: int
+    expansion: int  # channels; equal to in_channels where there is no expansion
     out_channels: int
-    kernels: Kernels = (3,)
-    stride: int = 1
-    squeeze: float = 0.0
-    act: str = "ReLU"
-    expand_groups: int = 1
+    kernels: Kernels = (3,)  # sizes of the depthwise kernels, one per channel group
+    stride: int = 1  # of the depthwise convolution
+    squeeze: float = 0.0  # ratio of squeeze-and-excitation to `Network.squeeze_of`, 0 for none
+    act: str = "ReLU"  # after the expansion, the depthwise and inside the squeeze
+    expand_groups: int = 1  # of the 1x1 convolutions
     project_groups: int = 1
-    project_act: str | None = None
+    project_act: str | None = None  # None is linear; a block with one (MobileNetV1) has no residual
 
     @property
     def expands(self) -> bool:
@@ -63,78 +53,41 @@ def truncate(value: float) -> int:
     return max(1, int(value))
 
 
-def fixed(last: int, width: float) -> int:
-    """The last convolution is not scaled."""
-    return last
-
-
-def scaled(last: int, width: float) -> int:
-    """The last convolution is scaled like any other."""
-    return round8(last * width)
-
-
-def scaled_up(last: int, width: float) -> int:
-    """The last convolution is scaled up, never down."""
-    return max(last, round8(last * width))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A whole backbone, and what the classification network adds to it.
+    """A whole backbone, and what the classification network adds to it."""
 
-    Attributes:
-        name: as printed in messages.
-        stem: channels of the 3x3 stride-2 first convolution.
-        blocks: the rows.
-        last: channels of the last 1x1 convolution, 0 for none (MobileNetV1).
-        stem_act, last_act: their activations.
-        squeeze_of: ``'input'`` or ``'expansion'``, what squeeze ratios refer to.
-        squeeze_act: activation inside the squeeze; None is the row's own.
-        gate: activation of the squeeze-and-excitation gate.
-        round_channels: of the stem and the block outputs, after the width multiplier.
-        round_squeeze: of the squeeze's bottleneck.
-        scale_last: ``(last, width) -> channels``.
-        segmentation_halves_c4: whether the segmentation tail halves the expansion of its
-            first block too (MobileNetV3) or leaves it (MobileNetV2).
-        hidden: width of the layer between pooling and classifier, 0 for none.
-        dropout: before the classifier.
-    """
-
-    name: str
-    stem: int
+    name: str  # as printed in messages
+    stem: int  # channels of the 3x3 stride-2 first convolution
     blocks: tuple[Block, ...]
-    last: int
+    last: int  # channels of the last 1x1 convolution, 0 for none (MobileNetV1)
     stem_act: str = "ReLU"
     last_act: str = "ReLU"
-    squeeze_of: str = "input"
-    squeeze_act: str | None = None
-    gate: str = "Sigmoid"
-    round_channels: Callable[[float], int] = round8
-    round_squeeze: Callable[[float], int] = truncate
-    scale_last: Callable[[int, float], int] = fixed
-    segmentation_halves_c4: bool = False
-    hidden: int = 0
+    squeeze_of: str = "input"  # or 'expansion', what squeeze ratios refer to
+    squeeze_act: str | None = None  # inside the squeeze; None is the row's own
+    gate: str = "Sigmoid"  # of squeeze-and-excitation
+    round_channels: Callable[[float], int] = round8  # of stem and block outputs, after the width
+    round_squeeze: Callable[[float], int] = truncate  # of the squeeze's bottleneck
+    scale_last: str = "never"  # or 'up', with widths above 1 only, or 'always'
+    segmentation_halves_c4: bool = False  # see `halve_tail_for_segmentation`
+    hidden: int = 0  # width of the layer between pooling and classifier, 0 for none
     hidden_act: str = "HSwish"
-    dropout: float = 0.2
+    dropout: float = 0.2  # before the classifier
 
 
 def partition_channels(channels: int, groups: int, partition: str = "equal") -> tuple[int, ...]:
     """Channels of each group (MixConv section 3.2); the first group gets the remainder.
 
-    ``equal``: ``channels // groups`` each. ``exponential``: group i has about
-    ``2**-i`` of the channels and the last two are equal, so 32 in 4 groups
-    are 16, 8, 4, 4.
+    ``exponential``: group i has about ``2**-i`` of the channels and the last two are equal, so 32
+    in 4 groups are 16, 8, 4, 4.
 
     Raises:
         ValueError: an unknown partition, or a group would be empty.
     """
-    if partition == "equal":
-        sizes = [channels // groups] * groups
-    elif partition == "exponential":
+    check("partition", partition, PARTITIONS)
+    sizes = [channels // groups] * groups
+    if partition == "exponential":
         sizes = [channels >> min(group, groups - 1) for group in range(1, groups + 1)]
-        sizes = sizes if groups > 1 else [channels]
-    else:
-        raise ValueError(f"partition={partition!r}: must be one of {PARTITIONS}")
     sizes[0] += channels - sum(sizes)
     if min(sizes) < 1:
         raise ValueError(f"{channels} channels cannot fill {groups} groups ({partition})")
@@ -147,6 +100,22 @@ def squeeze_channels(network: Network, block: Block) -> int:
         return 0
     base = block.in_channels if network.squeeze_of == "input" else block.expansion
     return network.round_squeeze(base * block.squeeze)
+
+
+def follow(
+    blocks: Sequence[Block], channels: int, outputs: Iterable[int], rounded: Callable[[float], int]
+) -> tuple[Block, ...]:
+    """Blocks with other outputs, each with its own ratio of expansion, ``rounded``, to input.
+
+    The first reads ``channels``, the others what the block before gives.
+    """
+    found = []
+    for block, out in zip(blocks, outputs, strict=True):
+        ratio = Fraction(block.expansion, block.in_channels)
+        expansion = rounded(float(channels * ratio)) if block.expands else channels
+        found.append(replace(block, in_channels=channels, expansion=expansion, out_channels=out))
+        channels = out
+    return tuple(found)
 
 
 def scale(network: Network, width: float, fixed_stem: bool = False) -> Network:
@@ -162,43 +131,29 @@ def scale(network: Network, width: float, fixed_stem: bool = False) -> Network:
     if not isinstance(width, (int, float)) or not 0 < width < float("inf"):
         raise ValueError(f"width={width!r}: must be a positive number, such as 0.5, 1.0 or 1.4")
     stem = network.stem if fixed_stem else network.round_channels(network.stem * width)
-    channels = stem
-    blocks = []
-    for block in network.blocks:
-        ratio = Fraction(block.expansion, block.in_channels)
-        expansion = round8(float(channels * ratio)) if block.expands else channels
-        out_channels = network.round_channels(block.out_channels * width)
-        blocks.append(
-            replace(block, in_channels=channels, expansion=expansion, out_channels=out_channels)
-        )
-        channels = out_channels
-    last = network.last and network.scale_last(network.last, width)
-    return replace(network, stem=stem, blocks=tuple(blocks), last=last)
+    outputs = (network.round_channels(block.out_channels * width) for block in network.blocks)
+    blocks = follow(network.blocks, stem, outputs, round8)
+    scales = {"never": False, "up": width > 1, "always": True}[network.scale_last]
+    last = round8(network.last * width) if scales else network.last
+    return replace(network, stem=stem, blocks=blocks, last=last)
 
 
 def with_kernels(network: Network, kernel_sizes: Kernels | Mapping[int, Kernels]) -> Network:
-    """Give depthwise convolutions other kernels (MixConv table 1, figures 4 to 6).
-
-    Args:
-        kernel_sizes: sizes for every block, or a mapping from block index to sizes
-            (figure 5 changes one layer only).
+    """Give all blocks other kernels, or some, by their index (MixConv table 1, figures 4 to 6).
 
     Raises:
-        ValueError: an even or non-positive size, or an index outside the network.
+        ValueError: an index outside the network, or see `check_kernels`.
     """
-    count = len(network.blocks)
+    indices = range(len(network.blocks))
     if not isinstance(kernel_sizes, Mapping):
-        check_kernels(kernel_sizes)
-        kernel_sizes = dict.fromkeys(range(count), kernel_sizes)
+        kernel_sizes = dict.fromkeys(indices, kernel_sizes)
+    blocks = list(network.blocks)
     for index, kernels in kernel_sizes.items():
-        if index not in range(count):
-            raise ValueError(f"kernel_sizes: block {index!r} is not one of 0 to {count - 1}")
+        if index not in indices:
+            raise ValueError(f"kernel_sizes: block {index!r} is not one of 0 to {indices[-1]}")
         check_kernels(kernels)
-    blocks = tuple(
-        replace(block, kernels=tuple(kernel_sizes.get(index, block.kernels)))
-        for index, block in enumerate(network.blocks)
-    )
-    return replace(network, blocks=blocks)
+        blocks[index] = replace(blocks[index], kernels=tuple(kernels))
+    return replace(network, blocks=tuple(blocks))
 
 
 def with_act(network: Network, act: str) -> Network:
@@ -208,6 +163,12 @@ def with_act(network: Network, act: str) -> Network:
     )
     acts = dict(stem_act=act, last_act=act, hidden_act=act)
     return replace(network, blocks=blocks, squeeze_act=network.squeeze_act and act, **acts)
+
+
+def check(name: str, value, allowed) -> None:
+    """Raise ValueError unless ``value`` is one of ``allowed``."""
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}: must be one of {', '.join(map(repr, allowed))}")
 
 
 def check_kernels(kernels: Kernels) -> None:
@@ -220,20 +181,22 @@ def check_kernels(kernels: Kernels) -> None:
         )
 
 
+def reach(strides: Iterable[int]) -> list[int]:
+    """The output stride before each of these blocks, and after the last."""
+    return list(accumulate(strides, mul, initial=2))
+
+
 def last_at_stride(network: Network, stride: int) -> int:
     """Index of the last block whose output is at ``stride`` (before any dilation).
 
     Raises:
         ValueError: the network has no block there.
     """
-    current, found = 2, None
-    for index, block in enumerate(network.blocks):
-        current *= block.stride
-        if current == stride:
-            found = index
-    if found is None:
+    reached = reach(block.stride for block in network.blocks)
+    last = {stride: index for index, stride in enumerate(reached, start=-1)}  # -1: the stem
+    if stride not in last:
         raise ValueError(f"{network.name} has no block at output stride {stride}")
-    return found
+    return last[stride]
 
 
 def halve_tail(network: Network) -> Network:
@@ -243,18 +206,9 @@ def halve_tail(network: Network) -> Network:
     the dagger rows of table 6); later expansions follow their halved inputs.
     """
     first = last_at_stride(network, 16) + 1
-    blocks = list(network.blocks)
-    for index in range(first, len(blocks)):
-        block = blocks[index]
-        channels = block.in_channels if index == first else blocks[index - 1].out_channels
-        ratio = Fraction(block.expansion, block.in_channels)
-        blocks[index] = replace(
-            block,
-            in_channels=channels,
-            expansion=int(channels * ratio),
-            out_channels=block.out_channels // 2,
-        )
-    return replace(network, blocks=tuple(blocks), last=network.last // 2)
+    kept, tail = network.blocks[:first], network.blocks[first:]
+    tail = follow(tail, tail[0].in_channels, (block.out_channels // 2 for block in tail), int)
+    return replace(network, blocks=kept + tail, last=network.last // 2)
 
 
 def halve_tail_for_segmentation(network: Network) -> Network:
@@ -262,10 +216,9 @@ def halve_tail_for_segmentation(network: Network) -> Network:
 
     MobileNetV3 section 6.4, the RF2 rows of table 7.
     """
-    first = last_at_stride(network, 16) + 1
     network = halve_tail(network)
     if not network.segmentation_halves_c4:
         return network
-    blocks = list(network.blocks)
+    blocks, first = list(network.blocks), last_at_stride(network, 16) + 1
     blocks[first] = replace(blocks[first], expansion=blocks[first].expansion // 2)
     return replace(network, blocks=tuple(blocks))

@@ -6,29 +6,33 @@ import torch.utils.checkpoint
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mixnet_dense.backbones.algorithms import stem_weight
 from mixnet_dense.backbones.arch import (
     Network,
+    check,
     halve_tail,
     halve_tail_for_segmentation,
     last_at_stride,
     scale,
-    squeeze_channels,
     with_act,
     with_kernels,
 )
 from mixnet_dense.backbones.blocks import ConvNormAct, InvertedResidual, pointwise
 from mixnet_dense.backbones.mixconv import PADDINGS, pad_same
-from mixnet_dense.backbones.taps import find_places, find_taps, lay_out
+from mixnet_dense.backbones.taps import OUT, Place, find_places, find_taps, lay_out
 
 STRIDES = (32, 16, 8)
-TAILS = (None, "detection", "segmentation")
+TAILS = {
+    None: lambda network: network,
+    "detection": halve_tail,
+    "segmentation": halve_tail_for_segmentation,
+}
 
 
 class Stem(nn.Conv2d):
     """The 3x3 stride-2 convolution (N, 3, H, W) -> (N, C, ceil(H / 2), ceil(W / 2)).
 
-    All later maps take the memory layout of its output; see `algorithms.stem_weight`.
+    torch gives the output of a convolution the memory layout of its weights, and all later maps
+    take it. So the maps become channels_last, and no copy of the images is kept.
     """
 
     def __init__(self, channels: int, padding: str, channels_last: bool | None):
@@ -36,7 +40,9 @@ class Stem(nn.Conv2d):
         super().__init__(3, channels, 3, stride=2, padding=0 if self.same else 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = stem_weight(self.weight, self.channels_last)
+        weight, last = self.weight, self.channels_last
+        if weight.device.type == "cpu" if last is None else last:
+            weight = weight.contiguous(memory_format=torch.channels_last)
         return self._conv_forward(pad_same(x, 3, 2) if self.same else x, weight, self.bias)
 
 
@@ -113,71 +119,63 @@ class MobileBackbone(nn.Module):
         check("reduced_tail", reduced_tail, TAILS)
         check("padding", padding, PADDINGS)
         check("frozen_stages", frozen_stages, range(-1, 6))
-        network = _vary(self._table(arch), reduced_tail, kernel_sizes, act)
+        if not isinstance(arch, Network):
+            arch = next(iter(self.tables), None) if arch is None else arch
+            check("arch", arch, tuple(self.tables))
+            arch = self.tables[arch]
+        network = TAILS[reduced_tail](arch)
+        if kernel_sizes is not None:
+            network = with_kernels(network, kernel_sizes)
+        if act is not None:
+            network = with_act(network, act)
         network = scale(network, width, fixed_stem)
-        layout = lay_out(network, output_stride, dilate_strided)
+        strides, dilations = lay_out(network, output_stride, dilate_strided)
         places = find_places(network)
         self.network, self.width, self.init_cfg = network, width, init_cfg
-        self.taps = find_taps(network, layout, places)
+        self.taps = find_taps(network, strides, places)
         for name in out_taps:
             check("out_taps", name, tuple(self.taps))
         self.out_taps = tuple(out_taps)
         self.frozen_stages, self.norm_eval, self.with_cp = frozen_stages, norm_eval, with_cp
 
         self._wanted = {name: places[name] for name in self.out_taps}
-        deepest = max((place.block for place in self._wanted.values()), default=-1)
+        deepest = max(self._wanted.values(), default=Place(-1))
         self.stem = ConvNormAct(
             Stem(network.stem, padding, channels_last), network.stem, norm_cfg, network.stem_act
         )
         self.blocks = nn.ModuleList(
             InvertedResidual(
+                network,
                 block,
-                squeezed=squeeze_channels(network, block),
-                squeeze_act=network.squeeze_act or block.act,
-                gate=network.gate,
                 norm_cfg=norm_cfg,
-                stride=layout[index][0],
-                dilation=layout[index][1],
-                partition=partition,
-                dilated=dilated,
-                padding=padding,
-                stop=self._stop(index) if index == deepest else None,
+                stride=strides[index],
+                dilation=dilations[index],
+                mixing=dict(partition=partition, dilated=dilated, padding=padding),
+                until=deepest.map if index == deepest.block else OUT,
             )
-            for index, block in enumerate(network.blocks[: deepest + 1])
+            for index, block in enumerate(network.blocks[: deepest.block + 1])
         )
-        if deepest == len(network.blocks):
+        if deepest.block == len(network.blocks):
             self.last = pointwise(
                 network.blocks[-1].out_channels, network.last, norm_cfg, network.last_act
             )
         self._freeze()
 
-    def _table(self, arch: str | Network | None) -> Network:
-        if isinstance(arch, Network):
-            return arch
-        arch = next(iter(self.tables), None) if arch is None else arch
-        check("arch", arch, tuple(self.tables))
-        return self.tables[arch]
-
-    def _stop(self, index: int) -> str | None:
-        """The last child of the deepest block that a tap needs, None for all of them."""
-        children = [place.child for place in self._wanted.values() if place.block == index]
-        if "out" in children:
-            return None
-        return "depthwise" if "depthwise" in children else "expand"
-
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         x = self.stem(x)
         found = {}
-        for index, block in enumerate(self._chain()):
-            names = [name for name, place in self._wanted.items() if place.block == index]
-            if any(self._wanted[name].child != "out" for name in names):
-                outputs = self._run(block.forward_taps, x)
-                x = outputs.get("out")
+        for index, block in enumerate(self.blocks):
+            if self.with_cp and x.requires_grad:
+                maps = torch.utils.checkpoint.checkpoint(block, x, use_reentrant=False)
             else:
-                x = self._run(block, x)
-                outputs = {"out": x}
-            for name in names:
-                found[name] = outputs[self._wanted[name].child]
+                maps = block(x)
+            for name, place in self._wanted.items():
+                if place.block == index:
+                    found[name] = maps[place.map]
+            x = maps[-1]
+            del maps  # frees the maps inside the block
+        if hasattr(self, "last"):
+            found["last"] = self.last(x)
         return tuple(found[name] for name in self.out_taps)
 
     def init_weights(self) -> None:
@@ -197,38 +195,21 @@ class MobileBackbone(nn.Module):
                 update_init_info(self, "He initialisation by fan-in")
             initialize(self, self.init_cfg)
 
-    def _chain(self) -> list[nn.Module]:
-        return [*self.blocks, self.last] if hasattr(self, "last") else list(self.blocks)
-
-    def _run(self, function, x: Tensor):
-        if self.with_cp and x.requires_grad:
-            return torch.utils.checkpoint.checkpoint(function, x, use_reentrant=False)
-        return function(x)
-
-    def _frozen_modules(self) -> list[nn.Module]:
-        if self.frozen_stages < 0:
-            return []
-        if self.frozen_stages == 5:
-            return [self]
-        if self.frozen_stages == 0:
-            return [self.stem]
-        end = last_at_stride(self.network, 2 ** (self.frozen_stages + 1)) + 1
-        return [self.stem, *self.blocks[:end]]
-
     def _freeze(self) -> None:
-        for module in self._frozen_modules():
-            module.eval()
-            for parameter in module.parameters():
-                parameter.requires_grad = False
+        stages = self.frozen_stages
+        frozen = [self] if stages == 5 else [self.stem] if stages >= 0 else []
+        if 1 <= stages <= 4:
+            frozen += self.blocks[: last_at_stride(self.network, 2 ** (stages + 1)) + 1]
+        for module in frozen:
+            module.eval().requires_grad_(False)
 
     def train(self, mode: bool = True):
         super().train(mode)
         if mode:
             self._freeze()
-            if self.norm_eval:
-                for module in self.modules():
-                    if isinstance(module, _BatchNorm):
-                        module.eval()
+            for module in self.modules():
+                if self.norm_eval and isinstance(module, _BatchNorm):
+                    module.eval()
         return self
 
 
@@ -240,20 +221,3 @@ def _initialise(module: nn.Module) -> None:
     elif isinstance(module, (_BatchNorm, nn.GroupNorm)) and module.affine:
         nn.init.ones_(module.weight)
         nn.init.zeros_(module.bias)
-
-
-def check(name: str, value, allowed) -> None:
-    """Raise ValueError unless ``value`` is one of ``allowed``."""
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r}: must be one of {', '.join(map(repr, allowed))}")
-
-
-def _vary(network, reduced_tail, kernel_sizes, act) -> Network:
-    """The table with tail, kernels and activations changed."""
-    if reduced_tail == "detection":
-        network = halve_tail(network)
-    elif reduced_tail == "segmentation":
-        network = halve_tail_for_segmentation(network)
-    if kernel_sizes is not None:
-        network = with_kernels(network, kernel_sizes)
-    return network if act is None else with_act(network, act)

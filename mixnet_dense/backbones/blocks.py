@@ -12,13 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixnet_dense.backbones.algorithms import choose_pointwise, in_layout_of
-from mixnet_dense.backbones.arch import Block
+from mixnet_dense.backbones.arch import Block, Network, squeeze_channels
 from mixnet_dense.backbones.mixconv import MixConv2d
+from mixnet_dense.backbones.taps import DEPTHWISE, EXPAND, OUT
 
 _ALIASES = {"HSwish": "Hardswish", "HSigmoid": "Hardsigmoid", "Swish": "SiLU"}
 _IN_PLACE = ("ReLU", "ReLU6", "Hardswish", "SiLU", "Mish")
-
-
 _OWN_NORM = "mixnet_dense.BatchNorm2d"
 
 
@@ -66,30 +65,19 @@ def own_norm(norm_cfg: Mapping) -> dict:
 
 
 def build_norm(norm_cfg: Mapping, channels: int) -> nn.Module:
-    """A norm layer as mmcv builds it; batch norm is `BatchNorm2d` and needs no mmcv.
-
-    Raises:
-        ValueError: no ``norm_cfg``.
-    """
+    """A norm layer as mmcv builds it; batch norm is `BatchNorm2d` and needs no mmcv."""
     norm_cfg = own_norm(norm_cfg)
     if norm_cfg["type"] != _OWN_NORM:
         from mmcv.cnn import build_norm_layer
 
         return build_norm_layer(norm_cfg, channels)[1]
-    options = {name: value for name, value in norm_cfg.items() if name != "type"}
-    trained = options.pop("requires_grad", True)
-    return BatchNorm2d(channels, **options).requires_grad_(trained)
+    del norm_cfg["type"]
+    trained = norm_cfg.pop("requires_grad", True)
+    return BatchNorm2d(channels, **norm_cfg).requires_grad_(trained)
 
 
 class ConvNormAct(nn.Module):
-    """A convolution, its normalisation and, if named, an activation.
-
-    Args:
-        conv: any module (N, C_in, H, W) -> (N, channels, H', W').
-        channels: output channels of ``conv``.
-        norm_cfg: as in mmcv, such as ``dict(type='BN')``.
-        act: activation name, or None for a linear output.
-    """
+    """A convolution to ``channels`` channels, its normalisation and, if named, an activation."""
 
     def __init__(self, conv: nn.Module, channels: int, norm_cfg: Mapping, act: str | None):
         super().__init__()
@@ -135,13 +123,9 @@ def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
 
 
 class SqueezeExcite(nn.Module):
-    """Scale each channel of (N, C, H, W) by a gate of the pooled map.
+    """Scale each channel of (N, channels, H, W) by a gate of the pooled map.
 
-    Args:
-        channels: C.
-        squeezed: width of the bottleneck.
-        act: activation inside the bottleneck.
-        gate: ``'Sigmoid'``, or ``'Hardsigmoid'`` (relu6(x + 3) / 6).
+    ``squeezed`` is the width of the bottleneck, ``act`` the activation inside it.
     """
 
     def __init__(self, channels: int, squeezed: int, act: str, gate: str):
@@ -157,75 +141,54 @@ class SqueezeExcite(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """One `arch.Block` row: (N, in_channels, H, W) -> (N, out_channels, H', W').
+    """One `arch.Block` row: (N, in_channels, H, W) -> its maps, the last (N, out_channels, H', W').
 
     Args:
+        network: the row's, for its squeeze-and-excitation.
         block: the row.
-        squeezed: width of the squeeze-and-excitation bottleneck, 0 for none.
-        squeeze_act, gate: its activations.
         stride, dilation: of the depthwise convolution; ``stride`` differs from the row's
             where the output stride was lowered (the residual follows the row).
-        stop: ``'expand'`` or ``'depthwise'`` builds nothing after that child, for the last
-            block of a backbone whose deepest tap is inside that block.
-        norm_cfg, partition, dilated, padding: see `MixConv2d` and `ConvNormAct`.
+        mixing: other options of `MixConv2d`.
+        until: the last map that is built, see `taps`; it comes before the output in a last
+            block, if the backbone's deepest tap is inside it.
     """
 
     def __init__(
         self,
+        network: Network,
         block: Block,
         *,
-        squeezed: int,
-        squeeze_act: str,
-        gate: str,
         norm_cfg: Mapping,
         stride: int,
-        dilation: int = 1,
-        partition: str = "equal",
-        dilated: bool = False,
-        padding: str = "symmetric",
-        stop: str | None = None,
+        dilation: int,
+        mixing: Mapping,
+        until: int = OUT,
     ):
         super().__init__()
-        width = block.expansion
-        self.residual = block.residual
+        width, self.residual, self.until = block.expansion, block.residual, until
+        self.expand = nn.Identity()
         if block.expands:
-            self.expand = pointwise(
-                block.in_channels, width, norm_cfg, block.act, block.expand_groups
-            )
-        else:
-            self.expand = nn.Identity()
-        if stop == "expand":
+            groups = block.expand_groups
+            self.expand = pointwise(block.in_channels, width, norm_cfg, block.act, groups)
+        if until == EXPAND:
             return
-        mixed = MixConv2d(
-            width,
-            block.kernels,
-            stride=stride,
-            dilation=dilation,
-            partition=partition,
-            dilated=dilated,
-            padding=padding,
-        )
+        mixed = MixConv2d(width, block.kernels, stride=stride, dilation=dilation, **mixing)
         self.depthwise = ConvNormAct(mixed, width, norm_cfg, block.act)
-        if stop == "depthwise":
+        if until == DEPTHWISE:
             return
-        self.se = SqueezeExcite(width, squeezed, squeeze_act, gate) if squeezed else nn.Identity()
+        self.se = nn.Identity()
+        if squeezed := squeeze_channels(network, block):
+            act = network.squeeze_act or block.act
+            self.se = SqueezeExcite(width, squeezed, act, network.gate)
         self.project = pointwise(
             width, block.out_channels, norm_cfg, block.project_act, block.project_groups
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._project(x, self.depthwise(self.expand(x)))
-
-    def _project(self, x: Tensor, depthwise: Tensor) -> Tensor:
-        """What follows the depthwise convolution."""
-        out = self.project(self.se(depthwise))
-        return x + out if self.residual else out
-
-    def forward_taps(self, x: Tensor) -> dict[str, Tensor]:
-        """The outputs of the built children by name, and the block's own as ``'out'``."""
-        outputs = {"expand": self.expand(x)}
-        if hasattr(self, "depthwise"):
-            outputs["depthwise"] = self.depthwise(outputs["expand"])
-        if hasattr(self, "project"):
-            outputs["out"] = self._project(x, outputs["depthwise"])
-        return outputs
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = [self.expand(x)]
+        if self.until > EXPAND:
+            maps.append(self.depthwise(maps[EXPAND]))
+        if self.until > DEPTHWISE:
+            out = self.project(self.se(maps[DEPTHWISE]))
+            maps.append(x + out if self.residual else out)
+        return maps

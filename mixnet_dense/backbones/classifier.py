@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from mixnet_dense.backbones import networks
-from mixnet_dense.backbones.backbone import MobileBackbone, check
+from mixnet_dense.backbones.arch import check
+from mixnet_dense.backbones.backbone import MobileBackbone
 from mixnet_dense.backbones.blocks import build_act
 
 _BACKBONES = {
@@ -47,18 +48,12 @@ class Classifier(nn.Module):
 def build_classifier(
     name: str, width: float = 1.0, num_classes: int = 1000, **options
 ) -> Classifier:
-    """The classification network of the paper.
+    """The classification network of the paper, with the ``options`` of `MobileBackbone`.
 
-    Args:
-        name: ``'mixnet_s'``, ``'mixnet_m'``, ``'mixnet_l'``, ``'mobilenetv1'``,
-            ``'mobilenetv2'``, ``'mobilenetv3_large'``, ``'mobilenetv3_small'`` or
-            ``'mnasnet_a1'``.
-        width: width multiplier; MobileNetV3's 1280 channels after the pooling stay.
-        num_classes: outputs of the last layer.
-        **options: of the backbone, see `MobileBackbone`.
+    ``width`` leaves MobileNetV3's 1280 channels after the pooling.
 
     Raises:
-        ValueError: an unknown name; the message lists the known ones.
+        ValueError: a name that is not one of `NAMES`.
     """
     check("name", name, NAMES)
     kind, arch = _BACKBONES[name]

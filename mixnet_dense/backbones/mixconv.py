@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixnet_dense.backbones.algorithms import choose, in_layout_of
-from mixnet_dense.backbones.arch import check_kernels, partition_channels
+from mixnet_dense.backbones.arch import check, check_kernels, partition_channels
 
 PADDINGS = ("symmetric", "same")
 
@@ -31,18 +31,9 @@ class DepthwiseConv2d(nn.Conv2d):
     """
 
     def __init__(self, channels: int, kernel: int, stride: int, dilation: int, padding: str):
-        same = padding == "same" and stride > 1  # equal to symmetric at stride 1
-        super().__init__(
-            channels,
-            channels,
-            kernel,
-            stride=stride,
-            padding=0 if same else (kernel - 1) // 2 * dilation,
-            dilation=dilation,
-            groups=channels,
-            bias=False,
-        )
-        self.same = same
+        self.same = padding == "same" and stride > 1  # equal to symmetric at stride 1
+        border = 0 if self.same else (kernel - 1) // 2 * dilation
+        super().__init__(channels, channels, kernel, stride, border, dilation, channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.convolve(x, self.weight, self.bias)
@@ -57,14 +48,12 @@ class DepthwiseConv2d(nn.Conv2d):
 class MixConv2d(nn.ModuleList):
     """Depthwise convolution with a kernel size per channel group.
 
-    Maps (N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride)). Its children are
-    plain depthwise convolutions in group order. See `algorithms` for the ways it is computed.
+    Maps (N, channels, H, W) to (N, channels, ceil(H / stride), ceil(W / stride)). Its children
+    are plain depthwise convolutions in group order. See `algorithms` for the ways to compute it.
 
     Args:
-        channels: C.
         kernel_sizes: one odd size per group; a single size is a plain depthwise conv.
-        stride: of every group.
-        dilation: of every group.
+        stride, dilation: of every group.
         partition: ``'equal'`` or ``'exponential'``, see `partition_channels`.
         dilated: use 3x3 kernels with dilation (K - 1) / 2 in place of K x K ones
             (section 3.4); only at stride 1, as in the paper.
@@ -86,8 +75,7 @@ class MixConv2d(nn.ModuleList):
         padding: str = "symmetric",
     ):
         check_kernels(kernel_sizes)
-        if padding not in PADDINGS:
-            raise ValueError(f"padding={padding!r}: must be one of {PADDINGS}")
+        check("padding", padding, PADDINGS)
         self.splits = partition_channels(channels, len(kernel_sizes), partition)
         convs = []
         for width, kernel in zip(self.splits, kernel_sizes, strict=True):

@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
-from mixnet_dense.backbones.arch import Network, last_at_stride
+from mixnet_dense.backbones.arch import Network, last_at_stride, reach
+
+EXPAND, DEPTHWISE, OUT = range(3)  # the maps of a block, in the order it computes them
 
 
 class Tap(NamedTuple):
@@ -13,56 +15,50 @@ class Tap(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a tap is read: block index and child, ``'out'`` for the whole block.
+    """Where a tap is read: a block, and one of its maps. A later place is the greater one.
 
     The last 1x1 convolution counts as one more block.
     """
 
     block: int
-    child: str
+    map: int = OUT
 
 
-def lay_out(network: Network, output_stride: int, dilate_strided: bool) -> list[tuple[int, int]]:
-    """Stride and dilation of each block's depthwise convolution at an output stride."""
-    layout = []
-    reached, dilation = 2, 1
-    for block in network.blocks:
-        if reached * block.stride > output_stride:
-            layout.append((1, dilation * block.stride if dilate_strided else dilation))
-            dilation *= block.stride
-        else:
-            layout.append((block.stride, dilation))
-            reached *= block.stride
-    return layout
+def lay_out(
+    network: Network, output_stride: int, dilate_strided: bool
+) -> tuple[list[int], list[int]]:
+    """Strides and dilations of the blocks' depthwise convolutions at an output stride."""
+    reached = reach(block.stride for block in network.blocks)
+    pairs = zip(network.blocks, reached[1:], strict=True)
+    strides = [block.stride if after <= output_stride else 1 for block, after in pairs]
+    lost = reached[1:] if dilate_strided else reached[:-1]
+    return strides, [max(1, stride // output_stride) for stride in lost]
 
 
 def find_places(network: Network) -> dict[str, Place]:
     """Where each tap of a network is read; `backbone.MobileBackbone` describes the taps."""
-    ends = {name: last_at_stride(network, 2 ** int(name[1])) for name in ("c2", "c3", "c4")}
-    places = {name: Place(end, "out") for name, end in ends.items()}
-    places["c5"] = Place(len(network.blocks) - 1, "out")
-    expands = network.blocks[ends["c4"] + 1].expands
-    places["c4_expansion"] = Place(ends["c4"] + 1, "expand") if expands else places["c4"]
-    places["c3_depthwise"] = Place(ends["c3"], "depthwise")
-    for index in range(len(network.blocks)):
-        places[f"block{index}"] = Place(index, "out")
-    places["last"] = Place(len(network.blocks), "out") if network.last else places["c5"]
-    return places
+    count = len(network.blocks)
+    c2, c3, c4 = (last_at_stride(network, stride) for stride in (4, 8, 16))
+    return {
+        "c2": Place(c2),
+        "c3": Place(c3),
+        "c4": Place(c4),
+        "c5": Place(count - 1),
+        "c4_expansion": Place(c4 + 1, EXPAND) if network.blocks[c4 + 1].expands else Place(c4),
+        "c3_depthwise": Place(c3, DEPTHWISE),
+        **{f"block{index}": Place(index) for index in range(count)},
+        "last": Place(count if network.last else count - 1),
+    }
 
 
-def find_taps(
-    network: Network, layout: list[tuple[int, int]], places: dict[str, Place]
-) -> dict[str, Tap]:
-    """Channels and stride of each place, for blocks laid out by `lay_out`."""
-    reached = [2]
-    for stride, _ in [*layout, (1, 1)]:
-        reached.append(reached[-1] * stride)
-    taps = {}
-    for name, (index, child) in places.items():
+def find_taps(network: Network, strides: list[int], places: dict[str, Place]) -> dict[str, Tap]:
+    """Channels and stride of each place, for blocks with these strides."""
+    reached, taps = reach(strides), {}
+    for name, (index, kind) in places.items():
         if index == len(network.blocks):
-            channels = network.last
+            taps[name] = Tap(network.last, reached[-1])
         else:
             block = network.blocks[index]
-            channels = block.out_channels if child == "out" else block.expansion
-        taps[name] = Tap(channels, reached[index if child == "expand" else index + 1])
+            channels = block.out_channels if kind == OUT else block.expansion
+            taps[name] = Tap(channels, reached[index if kind == EXPAND else index + 1])
     return taps

@@ -2,6 +2,7 @@
 
 import copy
 import tempfile
+from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -45,36 +46,28 @@ def networks(name: str, formats: Sequence[str], images: Tensor, threads: int) ->
         yield kind, partial(_session(model, kind, images, threads), images.numpy())
 
 
-def predictors(
-    name: str,
-    checkpoint: str,
-    formats: Sequence[str],
-    files: Sequence[str],
-    images: Tensor,
-    threads: int,
-) -> Runners:
+def predictors(options: Namespace, images: Tensor) -> Runners:
     """From a decoded image of the config's test set to boxes or class numbers.
 
     First in PyTorch: the reference, the model as it is, and fused. Then each format, with
     preprocessing and, if the format can, end to end. Then the given files.
 
-    Args:
-        images: (N, 3, H, W), for the number of images and the size of the network's input.
+    Only the number of ``images`` (N, 3, H, W) and their size count.
 
     Raises:
         InputError: missing files, or an exported file for another size.
     """
-    config, size = load_config(name), tuple(images.shape[-2:])
+    config, size = load_config(options.models[0]), tuple(images.shape[-2:])
     pictures = read_images(image_files(config, "test", 1)) * len(images)
-    model = load_model(config, checkpoint).cpu()
+    model = load_model(config, options.checkpoint).cpu()
     eagers = {REFERENCE: reference(copy.deepcopy(model)), "model": model, "fused": fuse(model)}
     for variant, network in eagers.items():
         yield variant, partial(of_model(network, size), pictures)
-    for kind in formats:
-        session = _session(model, kind, images, threads, whole=True)
+    for kind in options.formats:
+        session = _session(model, kind, images, options.threads, whole=True)
         yield kind, partial(of_session(session), pictures)
-    for file in files:
-        predictor = load(file, threads=threads)
+    for file in options.files:
+        predictor = load(file, threads=options.threads)
         if predictor.about.input_size(pictures[0].shape[:2]) != size:
             raise InputError(f"--files {file}: is for another size than {size[0]} x {size[1]}")
         yield file, partial(predictor, pictures)

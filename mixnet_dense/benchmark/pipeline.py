@@ -20,9 +20,7 @@ _COLUMNS = ("mean", "median", "p90")
 def time_pipeline(config: Config, images: int) -> list[dict]:
     """Milliseconds an image takes in one worker: the whole pipeline, then each transform.
 
-    Args:
-        config: with a training set that is there.
-        images: how many to load, from the first on; a smaller dataset is repeated.
+    The first ``images`` of the training set are loaded; a smaller set is repeated.
 
     Returns:
         Rows of ``step``, ``mean``, ``median`` and ``p90``.
@@ -48,13 +46,10 @@ def time_pipeline(config: Config, images: int) -> list[dict]:
                 values.append(1000 * (clock[-1] - clock[-2]))
         whole.append(1000 * (clock[-1] - clock[0]))
         progress.step()
-    columns = [
-        ("pipeline", whole),
-        *zip((type(step).__name__ for step in steps), taken, strict=True),
-    ]
+    names = ["pipeline", *(type(step).__name__ for step in steps)]
     return [
         dict(step=name, mean=statistics.mean(values), **summary(values)._asdict())
-        for name, values in columns
+        for name, values in zip(names, [whole, *taken], strict=True)
     ]
 
 

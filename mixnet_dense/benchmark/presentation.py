@@ -13,11 +13,7 @@ _LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")
 
 
 def instructions() -> str:
-    """The instruction set that torch uses on this CPU, and the limit set for oneDNN, if any.
-
-    For example ``AVX512``, or ``AVX2 (oneDNN AVX2)`` if the environment variable
-    ``ONEDNN_MAX_CPU_ISA`` is AVX2.
-    """
+    """What torch uses on this CPU, and the limit set for oneDNN, such as ``AVX2 (oneDNN AVX2)``."""
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA")
     return torch.backends.cpu.get_cpu_capability() + (f" (oneDNN {limit})" if limit else "")
 

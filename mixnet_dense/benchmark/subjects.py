@@ -2,11 +2,8 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
-from pathlib import Path
 
 import torch
-from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
@@ -51,18 +48,6 @@ def build(name: str) -> nn.Module:
     return model
 
 
-def host_config(package: str, path: str) -> Config:
-    """A config that mmdet or mmseg ships, by its path below their ``configs/``.
-
-    Raises:
-        InputError: this build of theirs carries no configs.
-    """
-    file = Path(find_spec(package).origin).parent / ".mim" / "configs" / path
-    if not file.is_file():
-        raise InputError(f"{file}: not there; this build of {package} carries no configs")
-    return Config.fromfile(file)
-
-
 def reference(model: nn.Module) -> nn.Module:
     """Make a model compute by the plain algorithm: split convolutions, NCHW."""
     for module in model.modules():
@@ -81,7 +66,7 @@ def runners(
         mode: ``'inference'`` for a forward pass, ``'train'`` for one forward and backward.
         images: (N, 3, H, W) normalised.
         amp: bfloat16 autocast on a CPU, float16 on a GPU; not for the reference.
-        compiled: whether to compile.
+        compiled: adds a variant.
     """
     models = {REFERENCE: reference(build(name)), "model": build(name)}
     if mode == "inference":

@@ -1,38 +1,30 @@
-"""Every number of `tables`, compared with ours."""
+"""Every number of `printed`, compared with ours."""
 
 from dataclasses import dataclass
-from functools import cache
 from importlib.util import find_spec
 
 import torch
+from torch import nn
 
 from mixnet_dense.backbones import build_classifier
-from mixnet_dense.complexity import Analysis, analyse
-from mixnet_dense.costs.tables import NO_READING, TABLES
+from mixnet_dense.complexity import analyse
+from mixnet_dense.costs.printed import NO_READING, TABLES
+from mixnet_dense.registry import MODELS
 
 _TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A printed number and ours.
-
-    Attributes:
-        table, row: where it is printed.
-        quantity: ``'params'`` or ``'macs'``.
-        printed: as printed.
-        unit: what the printed number is to be multiplied by.
-        value: ours, exact, counted as `tables.TABLES` says.
-        why: what is known of a number that ours misses.
-    """
+    """A printed number and ours."""
 
     table: str
     row: str
-    quantity: str
-    printed: str
-    unit: float
-    value: int
-    why: str = ""
+    quantity: str  # 'params' or 'macs'
+    printed: str  # as printed
+    unit: float  # what the printed number is to be multiplied by
+    value: int  # ours, exact, counted as `printed.TABLES` says
+    why: str = ""  # what is known of a number that ours misses
 
     @property
     def difference(self) -> float:
@@ -57,21 +49,21 @@ class Cell:
 
     def json(self) -> dict:
         names = ("table", "row", "quantity", "difference", "agrees", "why")
-        printed = float(self.printed) * self.unit
-        return {name: getattr(self, name) for name in names} | dict(
-            printed=printed, ours=self.value
-        )
+        found = {name: getattr(self, name) for name in names}
+        return found | dict(printed=float(self.printed) * self.unit, ours=self.value)
 
 
 def cells() -> list[Cell]:
     """All printed numbers, except those of tables whose host is not installed."""
-    count = {None: _classifier, "mmdet": _detector, "mmseg": _segmenter}
+    builders = {None: _classifier, "mmdet": _detector, "mmseg": _segmenter}
     found = []
     for name, table in TABLES.items():
         if table.host and not find_spec(table.host):
             continue
         for row, (*network, params, macs) in table.rows.items():
-            analysis = count[table.host](*network)
+            with torch.device("meta"):
+                model, shape = builders[table.host](*network)
+            analysis = analyse(model, shape)
             cost = analysis.cost
             for quantity, printed, unit, value in (
                 ("params", params, 1e6, cost.params if table.norm else cost.params_without_norm),
@@ -83,30 +75,18 @@ def cells() -> list[Cell]:
     return found
 
 
-@cache
-def _classifier(name: str, width: float, side: int) -> Analysis:
-    with torch.device("meta"):
-        model = build_classifier(name, width)
-    return analyse(model, (side, side))
+def _classifier(name: str, width: float, side: int) -> tuple[nn.Module, tuple[int, int]]:
+    return build_classifier(name, width), (side, side)
 
 
-def _detector(backbone: dict, slots: int) -> Analysis:
-    from mixnet_dense.det import SSDLite
-
-    with torch.device("meta"):
-        model = SSDLite(_scoped(backbone), bbox_head=dict(num_classes=slots - 1))
-    return analyse(model, (320, 320))
+def _detector(backbone: dict, slots: int) -> tuple[nn.Module, tuple[int, int]]:
+    head = dict(num_classes=slots - 1)
+    model = dict(type="mixnet_dense.SSDLite", backbone=backbone, bbox_head=head)
+    return MODELS.build(model), (320, 320)
 
 
-def _segmenter(backbone: dict, filters: int, shape: tuple[int, int]) -> Analysis:
-    from mixnet_dense.seg import MobileSegmentor
-
+def _segmenter(backbone: dict, filters: int, shape: tuple) -> tuple[nn.Module, tuple[int, int]]:
     kind = "LRASPPHead" if len(backbone["out_taps"]) == 2 else "RASPPHead"
     head = dict(type=f"mixnet_dense.{kind}", channels=filters, num_classes=19)
-    with torch.device("meta"):
-        model = MobileSegmentor(_scoped(backbone), head)
-    return analyse(model, shape)
-
-
-def _scoped(backbone: dict) -> dict:
-    return backbone | dict(type=f"mixnet_dense.{backbone['type']}")
+    model = dict(type="mixnet_dense.MobileSegmentor", backbone=backbone, decode_head=head)
+    return MODELS.build(model), shape

@@ -1,45 +1,29 @@
 """What `tools/complexity.py` prints."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.registry import init_default_scope
 from torch import nn
 
 from mixnet_dense.backbones.classifier import NAMES, build_classifier
-from mixnet_dense.complexity import Analysis, analyse
+from mixnet_dense.complexity import Cost, analyse
 from mixnet_dense.costs.cells import Cell
-from mixnet_dense.costs.tables import TABLES
+from mixnet_dense.costs.printed import TABLES
 from mixnet_dense.engine.config import load_config, slips_named
 from mixnet_dense.errors import InputError
 from mixnet_dense.registry import MODELS
 
 
-@dataclass(frozen=True)
-class ModelRow:
-    """A model by the name it was asked for, and what it costs at a shape."""
-
-    name: str
-    shape: tuple[int, int]
-    analysis: Analysis
-
-    def json(self, stages: bool = False) -> dict:
-        found = self.analysis
-        row = dict(name=self.name, shape=list(self.shape), **found.cost._asdict())
-        if stages:
-            parts = [part._asdict() for part in found.parts]
-            row.update(profiled=found.profiled, uncounted=found.uncounted, stages=parts)
-        return row
-
-
-def model_row(name: str, shape: Sequence[int] | None = None) -> ModelRow:
+def model_row(name: str, shape: Sequence[int] | None = None) -> dict:
     """Build what ``name`` says, a config file or a network of the papers, and count it.
 
-    Args:
-        name: a path, or one of `classifier.NAMES`.
-        shape: (H, W); by default 320 x 320 for a detector, 1025 x 2049 for a segmenter
-            (see `tables`) and 224 x 224 for a name.
+    Its ``shape`` (H, W) is by default 320 x 320 for a detector, 1025 x 2049 for a segmenter (see
+    `printed`) and 224 x 224 for a name.
+
+    Returns:
+        ``name``, ``shape`` and the entries of `Cost`; ``profiled`` and ``uncounted`` of
+        `Analysis`, and ``stages``, its parts.
 
     Raises:
         InputError: neither a config file nor a known name.
@@ -51,8 +35,11 @@ def model_row(name: str, shape: Sequence[int] | None = None) -> ModelRow:
         usual = (1025, 2049) if hasattr(model, "decode_head") else (320, 320)
     else:
         raise InputError(f"{name}: neither a config file nor one of {', '.join(NAMES)}")
-    shape = tuple(shape or usual)
-    return ModelRow(name, shape, analyse(model, shape))
+    shape = list(shape or usual)
+    found = analyse(model, shape)
+    stages = [part._asdict() for part in found.parts]
+    rest = dict(profiled=found.profiled, uncounted=found.uncounted, stages=stages)
+    return dict(name=name, shape=shape, **found.cost._asdict(), **rest)
 
 
 def _from_config(path: str) -> nn.Module:
@@ -64,25 +51,27 @@ def _from_config(path: str) -> nn.Module:
         return MODELS.build(config.model)
 
 
-def model_text(rows: Sequence[ModelRow], stages: bool = False) -> str:
+def without_stages(row: dict) -> dict:
+    return {name: row[name] for name in ("name", "shape", *Cost._fields)}
+
+
+def model_text(rows: Sequence[dict], stages: bool = False) -> str:
     """A table of models, with the operators that are not multiply-adds."""
-    width = max(len(row.name) for row in rows)
+    width = max(len(row["name"]) for row in rows)
     lines = [
         f"{'':{width}}  {'shape':>11}  {'params':>11}  {'without norm':>12}  {'multiply-adds':>15}"
     ]
     for row in rows:
-        cost = row.analysis.cost
-        shape = "{} x {}".format(*row.shape)
+        shape = "{} x {}".format(*row["shape"])
         lines.append(
-            f"{row.name:{width}}  {shape:>11}  {cost.params:>11,}  {cost.params_without_norm:>12,}"
-            f"  {cost.macs:>15,}"
+            f"{row['name']:{width}}  {shape:>11}  {row['params']:>11,}  "
+            f"{row['params_without_norm']:>12,}  {row['macs']:>15,}"
         )
-        if stages:
-            lines += [
-                f"  {part.name:{width + 9}}  {part.params:>11,}  {'':12}  {part.macs:>15,}"
-                for part in row.analysis.parts
-            ]
-        others = sorted(row.analysis.uncounted.items())
+        for part in row["stages"] if stages else ():
+            lines.append(
+                f"  {part['name']:{width + 9}}  {part['params']:>11,}  {'':12}  {part['macs']:>15,}"
+            )
+        others = sorted(row["uncounted"].items())
         lines.append("  not counted: " + ", ".join(f"{name} x{times}" for name, times in others))
     return "\n".join(lines)
 

@@ -6,6 +6,7 @@ A config begins with ``# MODEL: DATA.`` and, where a paper has measured it, ``# 
 import re
 from pathlib import Path
 
+from mixnet_dense.complexity import Cost
 from mixnet_dense.costs.report import model_row
 from mixnet_dense.errors import InputError
 
@@ -33,8 +34,8 @@ def with_tables(document: str, configs: Path) -> str:
 
 def _row(path: Path) -> str:
     title, paper = title_and_figure(path)
-    cost = model_row(str(path)).analysis.cost
-    numbers = " | ".join(f"{number:,}" for number in cost)
+    row = model_row(str(path))
+    numbers = " | ".join(f"{row[name]:,}" for name in Cost._fields)
     return f"| [`{path.name}`](../configs/{path.name}) | {title} | {numbers} | {paper or '–'} |"
 
 

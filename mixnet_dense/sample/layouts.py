@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mixnet_dense.sample.scene import Scene, SceneObject, compose_scene
-from mixnet_dense.sample.sources import CLASSES, LICENCE_URLS
+from mixnet_dense.sample.materials import CLASSES, LICENCE_URLS
+from mixnet_dense.sample.scene import SceneObject, compose_scene
 
 LABEL_CLASSES = ("background", *CLASSES)
 """Class names by training id."""
@@ -37,8 +37,11 @@ def write_image(folder: Path, seed: int, split: str, index: int) -> tuple[dict, 
     _, jpeg, png, labels = paths(folder, split, index)
     write_picture(jpeg, scene.image)
     write_picture(png, scene.image)
-    write_picture(labels, label_ids(scene))
     height, width = scene.image.shape[:2]
+    ids = np.full((height, width), LABEL_IDS[0], np.uint8)
+    for item in scene.objects:
+        ids[item.mask] = LABEL_IDS[LABEL_CLASSES.index(item.category)]
+    write_picture(labels, ids)
     record = dict(id=index + 1, file_name=jpeg.name, width=width, height=height, license=1)
     record["background"] = scene.background
     return record, [annotation_record(index + 1, item) for item in scene.objects]
@@ -50,14 +53,6 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
     level = {".jpg": (cv2.IMWRITE_JPEG_QUALITY, 90), ".png": (cv2.IMWRITE_PNG_COMPRESSION, 1)}
     # cv2.imwrite only returns False on failure and hides the reason.
     path.write_bytes(cv2.imencode(path.suffix, pixels, level[path.suffix])[1])
-
-
-def label_ids(scene: Scene) -> np.ndarray:
-    """Return Cityscapes' label id of every pixel, (h, w) uint8; heaps have their class."""
-    labels = np.full(scene.image.shape[:2], LABEL_IDS[0], np.uint8)
-    for scene_object in scene.objects:
-        labels[scene_object.mask] = LABEL_IDS[LABEL_CLASSES.index(scene_object.category)]
-    return labels
 
 
 def annotation_record(image_id: int, scene_object: SceneObject) -> dict:

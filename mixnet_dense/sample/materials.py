@@ -1,35 +1,89 @@
-"""What the embedded sample is made of: photos, coins and digits read from their files."""
+"""What the embedded sample is made of: photos, coins and digits inside two pip packages.
+
+Nothing is downloaded. `SOURCE_FILES` is the whole list, with the licence of each file. The
+licences are those that the packages state (docstrings of ``skimage.data``,
+``images/README.txt`` of scikit-learn) and, for the digits, the UCI repository. Files whose
+licence is not clearly stated (moon, page, motorcycle, lfw_subset) are not used.
+"""
 
 from functools import cache
+from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from mixnet_dense.sample.sources import CLASSES, DIGITS, SOURCES, SPLITS, Source, source_path
+from mixnet_dense.errors import InputError
+
+DIGITS = {0: "zero", 3: "three", 4: "four"}
+"""The names of the digits that are used."""
+
+CLASSES = ("coin", *DIGITS.values())
+"""Category names in the order of their ids 1, 2, ..."""
+
+SAMPLE_SPLITS = ("train", "val")
+
+LICENCE_URLS = {
+    "CC0 1.0": "https://creativecommons.org/publicdomain/zero/1.0/",
+    "CC BY 2.0": "https://creativecommons.org/licenses/by/2.0/",
+    "CC BY 4.0": "https://creativecommons.org/licenses/by/4.0/",
+    "Public domain": "https://creativecommons.org/publicdomain/mark/1.0/",
+    "No known copyright restrictions": "https://rightsstatements.org/vocab/NKC/1.0/",
+}
+
+
+class Source(NamedTuple):
+    """One file inside an installed package."""
+
+    package: str
+    file: str
+    use: str  # the split of a background photo; else digits or coins, which are in both splits
+    licence: str
+    credit: str
+
+
+SOURCE_FILES = (
+    Source("scikit-learn", "data/digits.csv.gz", "digits", "CC BY 4.0",
+           "E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI, 1998"),
+    Source("scikit-image", "coins.png", "coins", "No known copyright restrictions",
+           "Brooklyn Museum Collection: Greek coins from Pompeii"),
+    Source("scikit-image", "astronaut.png", "train", "Public domain", "NASA"),
+    Source("scikit-image", "brick.png", "train", "CC0 1.0", "CC0Textures, Bricks25"),
+    Source("scikit-image", "camera.png", "train", "CC0 1.0", "Lav Varshney"),
+    Source("scikit-image", "chelsea.png", "train", "CC0 1.0", "Stefan van der Walt"),
+    Source("scikit-image", "grass.png", "train", "CC0 1.0", "linolafett, DeviantArt"),
+    Source("scikit-image", "hubble_deep_field.jpg", "train", "Public domain", "NASA, HubbleSite"),
+    Source("scikit-image", "ihc.png", "train", "No known copyright restrictions",
+           "Center for Microscopy And Molecular Imaging (CMMI)"),
+    Source("scikit-image", "retina.jpg", "train", "CC0 1.0", "Mikael Häggström, 2014"),
+    Source("scikit-learn", "images/china.jpg", "train", "CC BY 2.0",
+           "danielbuechele, Flickr 6061409035"),
+    Source("scikit-image", "coffee.png", "val", "CC0 1.0", "Rachel Michetti"),
+    Source("scikit-image", "gravel.png", "val", "CC0 1.0", "CC0Textures, Gravel04"),
+    Source("scikit-image", "rocket.jpg", "val", "Public domain", "SpaceX"),
+    # The package's README names danielbuechele for this one too, but links to vultilion.
+    Source("scikit-learn", "images/flower.jpg", "val", "CC BY 2.0", "vultilion, Flickr 6056698931"),
+)  # fmt: skip
 
 _PHOTO_LONGEST_SIDE = 720  # pixels; the retina scan is far larger than a crop can show
 
 
 class Digit(NamedTuple):
-    """One handwritten digit, enlarged; ``source`` is, for example, ``digit 17``.
+    """One handwritten digit, enlarged."""
 
-    ``ink`` is (104, 104) uint8, 255 where there is ink. ``distance`` is the same shape,
-    float32: pixels from the nearest ink, 0 on the ink.
-    """
-
-    source: str
-    ink: np.ndarray
-    distance: np.ndarray
+    source: str  # such as 'digit 17'
+    ink: np.ndarray  # (104, 104) uint8, 255 where there is ink
+    distance: np.ndarray  # (104, 104) float32, pixels from the nearest ink
 
 
 class Coin(NamedTuple):
-    """One coin: ``gray`` (h, w) uint8 stretched to 0-255 and ``alpha`` (h, w) uint8."""
+    """One coin of the museum's scan."""
 
-    source: str
-    gray: np.ndarray
-    alpha: np.ndarray
+    source: str  # such as 'coin 3'
+    gray: np.ndarray  # (h, w) uint8, stretched to 0-255
+    alpha: np.ndarray  # (h, w) uint8
 
 
 Materials = dict[str, list[Any]]
@@ -39,14 +93,10 @@ Materials = dict[str, list[Any]]
 
 @cache
 def load_materials() -> dict[str, Materials]:
-    """Read all sources, once per process, and return the materials of each split.
-
-    Raises:
-        InputError: scikit-learn or scikit-image is not installed.
-    """
-    materials = {split: {name: [] for name in ("photo", *CLASSES)} for split in SPLITS}
-    for source in SOURCES:
-        if source.use in SPLITS:
+    """Read all sources, once per process, and return the materials of each split."""
+    materials = {split: {name: [] for name in ("photo", *CLASSES)} for split in SAMPLE_SPLITS}
+    for source in SOURCE_FILES:
+        if source.use in SAMPLE_SPLITS:
             materials[source.use]["photo"].append(_read_photo(source))
     from sklearn.datasets import load_digits
 
@@ -56,7 +106,7 @@ def load_materials() -> dict[str, Materials]:
             # The last fifth of the file is mostly by other writers.
             split = "train" if index < int(0.8 * len(table.target)) else "val"
             materials[split][DIGITS[digit]].append(_enlarge(index, image))
-    scan = _read_image(next(source for source in SOURCES if source.use == "coins"), "L")
+    scan = _read_image(next(source for source in SOURCE_FILES if source.use == "coins"), "L")
     for index, coin in enumerate(cut_coins(scan)):
         materials["val" if index % 3 == 2 else "train"]["coin"].append(coin)
     return materials
@@ -125,3 +175,21 @@ def _read_image(source: Source, mode: str) -> np.ndarray:
     # Pillow, because OpenCV prints a warning about the colour profile in one of the files.
     with Image.open(source_path(source)) as picture:
         return np.asarray(picture.convert(mode))
+
+
+_FOLDERS = {"scikit-image": "skimage.data", "scikit-learn": "sklearn.datasets"}
+
+
+def source_path(source: Source) -> Path:
+    """Return where the file of ``source`` is installed.
+
+    Raises:
+        InputError: its package is not installed.
+    """
+    try:
+        return files(_FOLDERS[source.package]) / source.file
+    except ImportError as error:
+        raise InputError(
+            f"the sample needs scikit-learn and scikit-image ({error}); "
+            'run: pip install "mixnet_dense[sample]"'
+        ) from error

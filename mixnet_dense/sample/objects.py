@@ -21,12 +21,12 @@ _METALS = np.array(
 
 
 class Cutout(NamedTuple):
-    """An object on its own: ``color`` (h, w, 3) uint8 BGR and ``alpha`` (h, w) uint8."""
+    """An object on its own."""
 
     category: str
     source: str
-    color: np.ndarray
-    alpha: np.ndarray
+    color: np.ndarray  # (h, w, 3) uint8 BGR
+    alpha: np.ndarray  # (h, w) uint8
 
 
 def draw_cutout(category: str, materials: Materials, rng: np.random.Generator) -> Cutout:

@@ -5,9 +5,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from mixnet_dense.sample.materials import Materials, load_materials
+from mixnet_dense.sample.materials import CLASSES, SAMPLE_SPLITS, Materials, load_materials
 from mixnet_dense.sample.objects import Cutout, draw_cutout
-from mixnet_dense.sample.sources import CLASSES, SPLITS
 
 IMAGE_SIZES = ((256, 256), (256, 192), (192, 256), (288, 224), (224, 288))  # width, height
 OBJECT_COUNT_SHARES = (0.2, 0.27, 0.25, 0.17, 0.11)  # of 1, 2, ... objects
@@ -22,30 +21,26 @@ _IMAGE = np.s_[_BORDER:-_BORDER, _BORDER:-_BORDER]
 
 
 class SceneObject(NamedTuple):
-    """One annotated thing: ``mask`` (h, w) bool is what is visible of it.
-
-    ``full_area`` is its size in pixels if nothing hides it and the image border cuts nothing
-    off. A crowd is a heap of things of one category with a single mask.
-    """
+    """One annotated thing."""
 
     category: str
     source: str
-    mask: np.ndarray
-    full_area: int
-    is_crowd: bool = False
+    mask: np.ndarray  # (h, w) bool, what is visible of it
+    full_area: int  # pixels, if nothing hid it and the border of the image cut nothing off
+    is_crowd: bool = False  # a heap of things of one category
 
 
 class Scene(NamedTuple):
-    """``image`` (h, w, 3) uint8 BGR, the file name of its photo, and its objects."""
+    """An image and what is on it."""
 
-    image: np.ndarray
-    background: str
+    image: np.ndarray  # (h, w, 3) uint8 BGR
+    background: str  # the file name of its photo
     objects: list[SceneObject]
 
 
 def compose_scene(seed: int, split: str, index: int) -> Scene:
     """Compose image ``index`` of ``split``; the same numbers always give the same scene."""
-    rng = np.random.default_rng([seed, SPLITS.index(split), index])
+    rng = np.random.default_rng([seed, SAMPLE_SPLITS.index(split), index])
     materials = load_materials()[split]
     name, photo = materials["photo"][rng.integers(len(materials["photo"]))]
     image = _crop(photo, IMAGE_SIZES[rng.integers(len(IMAGE_SIZES))], rng)
@@ -148,10 +143,7 @@ def _turn(cutout: Cutout, longest_side: float, rng: np.random.Generator) -> Cuto
 
 
 def _window(cutout: Cutout, corner: np.ndarray) -> tuple[slice, slice]:
-    """Return the rows and columns of the canvas that a cutout covers.
-
-    ``corner`` is the place (x, y) of its first pixel in the image, outside of it if negative.
-    """
+    """Return the rows and columns of the canvas that a cutout at (x, y) of the image covers."""
     left, top = corner + _BORDER
     return np.s_[top : top + cutout.alpha.shape[0], left : left + cutout.alpha.shape[1]]
 

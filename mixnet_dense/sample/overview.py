@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from mixnet_dense.sample.layouts import LABEL_CLASSES, LABEL_IDS, paths
+from mixnet_dense.sample.materials import CLASSES, LICENCE_URLS, SAMPLE_SPLITS, SOURCE_FILES
 from mixnet_dense.sample.scene import LEAST_VISIBLE
-from mixnet_dense.sample.sources import CLASSES, LICENCE_URLS, SOURCES, SPLITS
 
 _PREVIEW_IMAGES, _COLUMNS = 12, 4
 _TILE = np.array((352, 288))  # width, height in pixels of one picture of the preview
@@ -15,15 +15,12 @@ _COLORS = ((60, 200, 255), (255, 160, 40), (120, 255, 120), (255, 110, 255))  # 
 
 
 def readme_text(stamp: dict, summary: dict[str, dict]) -> str:
-    """Return the sample's README: contents, sources, licences and how it was made.
-
-    Args:
-        stamp: the settings and the versions of the packages.
-        summary: the counts of each split, see `build_sample`.
-    """
+    """Return the sample's README of `build_sample`'s settings, versions and counts."""
     labels = enumerate(zip(LABEL_CLASSES, LABEL_IDS, strict=True))
-    uses = {split: f"background, {split}" for split in SPLITS}
-    sources = [(row.package, row.file, uses.get(row.use, row.use), *row[3:]) for row in SOURCES]
+    uses = {split: f"background, {split}" for split in SAMPLE_SPLITS}
+    sources = [
+        (row.package, row.file, uses.get(row.use, row.use), *row[3:]) for row in SOURCE_FILES
+    ]
     versions = ", ".join(f"{name} {version}" for name, version in stamp["versions"].items())
     template = Path(__file__).with_name("readme_template.md").read_text(encoding="utf-8")
     return template.format(
@@ -45,11 +42,9 @@ def _table(names: list[str], rows: list[tuple]) -> str:
 
 
 def draw_preview(folder: Path, content: dict) -> np.ndarray:
-    """Return the first validation images with their boxes and names, (h, w, 3) uint8 BGR.
+    """Return a picture, uint8 BGR, of the first validation images with their boxes and names.
 
-    Args:
-        folder: of the sample; the images are read as they lie there.
-        content: of the annotation file of val.
+    The images are read from the sample's folder; ``content`` is that of val's annotations.
     """
     from skimage.util import montage
 

@@ -14,25 +14,18 @@ from typing import NamedTuple
 
 
 class Table(NamedTuple):
-    """A printed table.
+    """A printed table and how it was counted.
 
-    Attributes:
-        counted: how, in words.
-        rows: by name what to build and the printed parameters in millions and multiply-adds
-            in ``unit``; each as printed, a pair with a note where ours differs, or None.
-        host: the library that is needed to build its networks.
-        unit: of the printed multiply-adds.
-        norm: parameters include those of batch norm.
-        elementwise: multiply-adds include half of the other operations, see
-            `complexity.Analysis.profiled`.
+    ``rows`` has by name what to build and the printed parameters in millions and multiply-adds
+    in ``unit``; each as printed, a pair with a note where ours differs, or None.
     """
 
-    counted: str
+    counted: str  # in words
     rows: dict[str, tuple]
-    host: str | None = None
-    unit: float = 1e6
-    norm: bool = True
-    elementwise: bool = False
+    host: str | None = None  # the library that is needed to build its networks
+    unit: float = 1e6  # of the printed multiply-adds
+    norm: bool = True  # parameters include those of batch norm
+    elementwise: bool = False  # multiply-adds are `complexity.Analysis.profiled`
 
 
 # Printed numbers that follow no reading of the papers, by what is known of them.
@@ -105,9 +98,10 @@ _V1_TABLES = {
 }
 
 # SSDLite: backbone, class slots; parameters in millions and multiply-adds in billions.
-_V1, _V2 = dict(type="MobileNetV1"), dict(type="MobileNetV2", arch="detection")
-_MNAS = dict(type="MnasNet", arch="detection")
-_LARGE, _SMALL = (dict(type="MobileNetV3", arch=arch) for arch in ("large", "small"))
+_V1 = dict(type="mixnet_dense.MobileNetV1")
+_V2 = dict(type="mixnet_dense.MobileNetV2", arch="detection")
+_MNAS = dict(type="mixnet_dense.MnasNet", arch="detection")
+_LARGE, _SMALL = (dict(type="mixnet_dense.MobileNetV3", arch=arch) for arch in ("large", "small"))
 _HALVED = dict(reduced_tail="detection")
 _V3_TABLE_6 = {
     "V1": (_V1, 81, "5.1", "1.3"),
@@ -138,7 +132,7 @@ _MIXCONV_TABLE_1 = {
 # billions. MobileNetV2 ends with its last block, MobileNetV3 with its last convolution.
 _FULL, _HALF = (1025, 2049), (513, 1025)
 _RF2 = dict(reduced_tail="segmentation")
-_V2_R = dict(type="MobileNetV2", output_stride=16, out_taps=("c5",))
+_V2_R = dict(type="mixnet_dense.MobileNetV2", output_stride=16, out_taps=("c5",))
 _V2_LR = _V2_R | _RF2 | dict(out_taps=("c3_depthwise", "c5"))
 _V3_R = _LARGE | dict(output_stride=16, out_taps=("last",))
 _V3_LR = _V3_R | _RF2 | dict(out_taps=("c3_depthwise", "last"))
