@@ -99,6 +99,7 @@ BROKEN = {
     "scale of zero": (changed(1, scales=[0]), "scale 0.0 and zero point 120 cannot be"),
     "no number": (changed(1, scales=[float("nan")]), "scale nan and zero point"),
     "zero point": (changed(1, zeros=[2**40]), "zero point 1099511627776 cannot be"),
+    "nine dimensions": (changed(1, array=KERNEL[(None,) * 5]), "has 9 dimensions"),
     "dimensions": (changed(1, array=KERNEL.reshape(4, 6)), "must have four dimensions, has 2"),
     "two of a name": (changed(5, name="net/weights"), "'net/weights': shares a name"),
     "name of two lines": (changed(5, name="si\nze"), "name is no text of a line"),

@@ -16,7 +16,7 @@ from mixnet_dense.errors import InputError, first_line
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every file
 _KINDS = {0: np.dtype("<f4"), 2: np.dtype("<i4"), 3: np.dtype("u1")}  # by TensorType
 _KERNELS = {3: "weights", 4: "depthwise_weights"}  # of CONV_2D and DEPTHWISE_CONV_2D
-_COUNT = 10_000  # tensors or operators at most
+_COUNT, _DIMENSIONS = 10_000, 8  # tensors, operators and so on at most; dimensions at most
 # What the accessors and numpy raise where a file's offsets and lengths lead out of it.
 _ERRORS = (AttributeError, LookupError, OverflowError, TypeError, ValueError, struct.error)
 
@@ -104,9 +104,11 @@ def _values(name: str, tensor, data: np.ndarray, needed: bool) -> np.ndarray | N
         if needed:
             raise InputError(f"tensor '{name}': must be float32, or uint8 or int32 with one scale")
         return None
+    if tensor.ShapeLength() > _DIMENSIONS:
+        raise InputError(f"tensor '{name}': has {tensor.ShapeLength()} dimensions")
     shape = tuple(tensor.ShapeAsNumpy().tolist()) if tensor.ShapeLength() else ()
     if min(shape, default=0) < 0 or math.prod(shape) * kind.itemsize != len(data):
-        raise InputError(f"tensor '{name}': {len(data)} bytes for the shape {shape[:8]}")
+        raise InputError(f"tensor '{name}': {len(data)} bytes for the shape {shape}")
     values = np.frombuffer(data, kind).reshape(shape)
     if scales:
         scale = quantisation.Scale(0)
