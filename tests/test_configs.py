@@ -14,7 +14,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
 from mixnet_dense.costs.zoo import title_and_figure
-from mixnet_dense.registry import MODELS
+from mixnet_dense.registry import DATASETS, MODELS
 from mixnet_dense.seg import RASPPHead
 
 FOLDER = Path(__file__).parents[1] / "configs"
@@ -68,8 +68,8 @@ def test_segmenter_fits_its_backbone_and_its_data(name):
         assert head.pool == -(-769 // taps[-1].stride)
     assert config.model.data_preprocessor.size == config.crop_size
     dataset = config.train_dataloader.dataset
-    classes = dataset.get("metainfo", dict(classes=range(19)))["classes"]
-    assert head.num_classes == len(classes)
+    meta = dataset.get("metainfo", DATASETS.get(dataset.type).METAINFO)
+    assert head.num_classes == len(meta["classes"])
 
 
 def labelled(num_classes):
@@ -82,7 +82,7 @@ def labelled(num_classes):
 @pytest.mark.parametrize(
     "name",
     ["lraspp_mixnet", "lraspp_mobilenetv3_large_torchvision", "lraspp_mobilenetv3_small_os32",
-     "raspp_mobilenetv2_reduced"],
+     "raspp_mobilenetv2_reduced", "raspp_mobilenetv2_voc"],
 )  # fmt: skip
 def test_segmenter_takes_a_training_step(name):
     segmenter = built(name)

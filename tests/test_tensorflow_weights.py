@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from lite_files import lite
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from running import ROOT, tool
@@ -18,6 +19,7 @@ from mixnet_dense.backbones import build_classifier
 from mixnet_dense.errors import InputError
 from mixnet_dense.registry import MODELS
 from mixnet_dense.weights import catalogue, convert, revert
+from mixnet_dense.weights.assume import mismatches
 from mixnet_dense.weights.tensorflow_graph import Graph, Node, read_graph
 from mixnet_dense.weights.tensorflow_rules import layers
 
@@ -285,16 +287,63 @@ def test_detector_comes_back_from_a_graph_of_its_own_weights(tmp_path, name):
     assert all(torch.equal(again[key], ours[key]) for key in ours)
 
 
-def test_segmenter_comes_back_from_a_graph_of_its_own_weights():
-    config = Config.fromfile(ROOT / "configs" / "raspp_mobilenetv2.py")
-    config.model.decode_head.num_classes = 21
+def quantised(rng, shape, kind, largest):
+    """Drawn numbers, their scale, their zero point, and the values they stand for."""
+    numbers = rng.integers(0 if kind == np.uint8 else -largest, largest + 1, shape).astype(kind)
+    scale = np.float32(rng.uniform(0.001, 0.1))
+    zero = int(rng.integers(256)) if kind == np.uint8 else 0
+    values = (numbers.astype(np.float32) - np.float32(zero)) * scale
+    return numbers, [scale], [zero], torch.from_numpy(values)
+
+
+def as_lite(state):
+    """A TensorFlow Lite file of drawn weights for these layers, and its state dict."""
+    rng = np.random.default_rng(0)
+    size = np.array([33, 33], np.int32)  # of no layer
+    tensors, operators, expected = [("in", None, [], []), ("size", size, [], [])], [], {}
+    for key in state:
+        scope = key.removesuffix(".weight")
+        if scope == key or scope.endswith(".bn"):
+            continue
+        numbers, scale, zero, values = quantised(rng, state[key].shape, np.uint8, 255)
+        expected[key] = values
+        folded = f"{scope}.bn.bias" in state
+        bias = f"{scope}.bn.bias" if folded else f"{scope}.bias"
+        biases, bias_scale, none, expected[bias] = quantised(rng, state[bias].shape, np.int32, 9999)
+        if folded:
+            shift = expected[bias]
+            statistics = torch.ones_like(shift), 0 * shift, (1 - 1e-3) * torch.ones_like(shift)
+            names = (f"{scope}.bn.{name}" for name in ("weight", "running_mean", "running_var"))
+            expected.update(zip(names, statistics, strict=True))
+        depthwise = scope.endswith("/depthwise")
+        numbers = numbers.transpose((1, 2, 3, 0) if depthwise else (0, 2, 3, 1))
+        fake = f"{scope}/Conv2D_Fold;{scope}/weights_quant/FakeQuantWithMinMaxVars"
+        name = f"{scope}/BatchNorm_Fold/bias" if folded else f"{scope}/biases"
+        operators.append((4 if depthwise else 3, [0, len(tensors), len(tensors) + 1]))
+        tensors += [(fake, numbers, scale, zero), (f"x/add;{name}", biases, bias_scale, none)]
+    return lite(tensors, operators), expected
+
+
+def test_segmenter_comes_back_from_a_lite_file_of_its_layers(tmp_path, capsys):
+    config = Config.fromfile(ROOT / "configs" / "raspp_mobilenetv2_voc.py")
     init_default_scope("mmseg")
-    ours = golden.fill(MODELS.build(config.model)).float().state_dict()
-    theirs = revert(ours, "tensorflow", "deeplab_mobilenetv2_voc")
+    model = MODELS.build(config.model)
+    theirs = revert(model.state_dict(), "tensorflow", "deeplab_mobilenetv2_voc")
     assert {"image_pooling.weight", "aspp0.bn.bias", "logits/semantic.bias"} <= set(theirs)
     assert theirs["concat_projection.weight"].shape == (256, 512, 1, 1)
-    again = convert(theirs, "tensorflow", "deeplab_mobilenetv2_voc")
-    assert all(torch.equal(again[key], ours[key]) for key in ours)
+    assert theirs["MobilenetV2/expanded_conv_16/depthwise.weight"].shape == (960, 1, 3, 3)
+    data, expected = as_lite(theirs)
+    path = tmp_path / "deeplab.tflite"
+    path.write_bytes(data)
+    command(path, "deeplab_mobilenetv2_voc")
+    printed = capsys.readouterr().out
+    assert "left out: 1 constants" in printed and "from 272 of 272 of" in printed
+    ours, meta = checkpoints.read(str(tmp_path / "out.pth"))
+    model.load_state_dict(ours)
+    again = revert(ours, "tensorflow", "deeplab_mobilenetv2_voc")
+    assert all(torch.equal(again[key], expected[key]) for key in expected)
+    assert len(expected) == 272 and len(meta["dataset_meta"]["classes"]) == 21
+    assert mismatches(config.model, meta["assumes"]) == []
 
 
 def test_outputs_come_in_our_order():

@@ -10,7 +10,7 @@ from mixnet_dense.errors import InputError
 def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "src", help=".pth or .safetensors, timm://NAME or tv://NAME, or a TensorFlow graph"
+        "src", help=".pth or .safetensors, timm://NAME or tv://NAME, a TensorFlow graph or .tflite"
     )
     parser.add_argument("dst", help="file to write, .pth or .safetensors")
     parser.add_argument("--source", required=True, help="timm, torchvision, tensorflow, mmdet …")

@@ -117,9 +117,9 @@ def pointwise(
     return ConvNormAct(conv, out_channels, norm_cfg, act)
 
 
-def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize maps (N, C, h, w) to (height, width): bilinear, corners not aligned."""
-    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
+def upsample(x: Tensor, size: Sequence[int], align_corners: bool = False) -> Tensor:
+    """Resize maps (N, C, h, w) to (height, width): bilinear."""
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=align_corners)
 
 
 class SqueezeExcite(nn.Module):

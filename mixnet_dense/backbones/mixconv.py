@@ -17,10 +17,8 @@ PADDINGS = ("symmetric", "same")
 
 def pad_same(x: Tensor, kernel: int, stride: int, dilation: int = 1) -> Tensor:
     """Pad (N, C, H, W) as TensorFlow's SAME does: an odd pixel goes to the right or bottom."""
-    height, width = (
-        max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
-        for size in x.shape[-2:]
-    )
+    # Of positive numbers: where an exported file takes any size, it rounds quotients towards zero.
+    height, width = (max((kernel - 1) * dilation - (size - 1) % stride, 0) for size in x.shape[-2:])
     return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
 
 

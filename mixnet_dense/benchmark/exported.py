@@ -68,7 +68,8 @@ def predictors(options: Namespace, images: Tensor) -> Runners:
         yield kind, partial(of_session(session), pictures)
     for file in options.files:
         predictor = load(file, threads=options.threads)
-        if predictor.about.input_size(pictures[0].shape[:2]) != size:
+        about = predictor.about
+        if tuple(about.padded or about.input_size(pictures[0].shape[:2])) != size:
             raise InputError(f"--files {file}: is for another size than {size[0]} x {size[1]}")
         yield file, partial(predictor, pictures)
 

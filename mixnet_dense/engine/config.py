@@ -22,6 +22,8 @@ _GET = {
     "make demo-seg",
     "CocoDataset": "put COCO 2017 (cocodataset.org) or your own data there as annotations/, "
     "train2017/ and val2017/, or run the embedded sample with: make demo",
+    "PascalVOCDataset": "unpack VOCtrainval_11-May-2012.tar (host.robots.ox.ac.uk/pascal/VOC) so "
+    "that JPEGImages/, SegmentationClass/ and ImageSets/ are there, or give your own folders",
 }
 _HOSTS = {"mmengine", "mmcv", "mmdet", "mmseg", "torch", "numpy", "pycocotools"}
 

@@ -1,7 +1,7 @@
 """The metadata of an exported file."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -40,6 +40,9 @@ class Description:
     outputs: Sequence[str] = ()  # names in the order of the graph's outputs
     version: str = __version__  # of this package
     keep_ratio: bool = False  # whether that Resize keeps the ratio of width to height
+    padded: Sequence[int] | None = None  # (height, width) that images are padded to, if they are
+    pad_value: float = 0.0  # of the input, right of and below such an image
+    align_corners: bool = False  # how a segmenter's logits are resized
 
     @property
     def suppresses(self) -> bool:
@@ -47,10 +50,11 @@ class Description:
         return self.end_to_end and self.task == "detection"
 
     def input_size(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) that an image of this (height, width) is resized to."""
+        """(height, width) that an image of this (height, width) is resized to, without padding."""
         if self.keep_ratio:  # as the test pipeline does, also if the file is for one size
             return mmcv.rescale_size(shape[::-1], tuple(self.resized)[::-1])[::-1]
-        return (self.height, self.width) if self.height else tuple(self.resized or shape)
+        fixed = self.height and not self.padded
+        return (self.height, self.width) if fixed else tuple(self.resized or shape)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -86,12 +90,15 @@ def describe(
         batch, preprocess, end_to_end: see `Description`.
 
     Raises:
-        InputError: see `pipeline_resize`.
+        InputError: see `pipeline_resize`; or images are padded in a way that is not supported.
     """
     config = model.cfg.model
     prepare = config.get("data_preprocessor") or {}
     head = getattr(model, "bbox_head", None)
     resized, keep_ratio = pipeline_resize(model.cfg)
+    mean = list(map(float, prepare.get("mean") or (0, 0, 0)))
+    std = list(map(float, prepare.get("std") or (1, 1, 1)))
+    padded, pad_value = _padding(prepare, zip(mean, std, strict=True) if preprocess else ())
     return Description(
         task="detection" if head else "segmentation",
         config=Path(model.cfg.filename or "").name,
@@ -99,8 +106,8 @@ def describe(
         suppression=dict(head.test_cfg) if head else None,
         classes=list(model.dataset_meta["classes"]),
         palette=model.dataset_meta.get("palette"),
-        mean=list(map(float, prepare.get("mean") or (0, 0, 0))),
-        std=list(map(float, prepare.get("std") or (1, 1, 1))),
+        mean=mean,
+        std=std,
         bgr_to_rgb=bool(prepare.get("bgr_to_rgb") or prepare.get("rgb_to_bgr")),
         batch=batch,
         height=size[0] if size else None,
@@ -110,7 +117,28 @@ def describe(
         end_to_end=end_to_end,
         outputs=_outputs(head, end_to_end),
         keep_ratio=keep_ratio,
+        padded=padded,
+        pad_value=pad_value,
+        align_corners=head is None and model.decode_head.align_corners,
     )
+
+
+def _padding(prepare: Mapping, scales: Iterable) -> tuple[tuple[int, int] | None, float]:
+    """(height, width) that mmseg's preprocessing pads test images to, and the value it pads with.
+
+    Args:
+        prepare: the config's ``data_preprocessor``.
+        scales: mean and deviation of each channel if images are padded before normalisation.
+    """
+    test, value = prepare.get("test_cfg") or {}, prepare.get("pad_val") or 0
+    if (test.get("size_divisor") or 1) > 1:
+        raise InputError("data_preprocessor.test_cfg: exported files take size, not size_divisor")
+    if not test.get("size"):
+        return None, 0.0
+    values = {value * deviation + mean for mean, deviation in scales} or {value}
+    if len(values) > 1:
+        raise InputError(f"--preprocess: each channel would be padded otherwise, with {values}")
+    return tuple(test["size"]), float(values.pop())
 
 
 def _outputs(head: nn.Module | None, end_to_end: bool) -> list[str]:

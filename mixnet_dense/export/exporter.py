@@ -107,7 +107,9 @@ def _describe(model: nn.Module, request: Request) -> tuple[Description, tuple[in
         need_option(request.format, option, "--end-to-end")
     if about.suppresses and about.suppression["nms"].get("type") != "nms":
         raise InputError("--end-to-end: only nms of type 'nms' can be in the file")
-    size = request.size or (None if about.keep_ratio else about.resized)
+    size = request.size or about.padded or (None if about.keep_ratio else about.resized)
+    if about.padded not in (None, size) and not request.dynamic:
+        raise InputError(f"--size: the config pads images to {' x '.join(map(str, about.padded))}")
     if size is None:
         reason = " (keep_ratio=True)" if about.keep_ratio else ""
         raise InputError(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixnet_dense.backbones.blocks import upsample
@@ -30,10 +31,13 @@ class Preprocess(nn.Module):
 def network_input(
     images: Sequence[np.ndarray], size: tuple[int, int], about: Description
 ) -> Tensor:
-    """Images (H, W, 3) uint8, BGR, as a file's input (N, 3, height, width) float32."""
+    """Images (H, W, 3) uint8, BGR, as a file's input (N, 3, height, width) float32, or padded."""
     height, width = size
     batch = torch.from_numpy(cv2.dnn.blobFromImages(list(images), size=(width, height)))
-    return batch if about.preprocess else Preprocess(about)(batch)
+    batch = batch if about.preprocess else Preprocess(about)(batch)
+    rows, columns = about.padded or size
+    missing = (0, max(columns - width, 0), 0, max(rows - height, 0))
+    return F.pad(batch, missing, value=about.pad_value)
 
 
 class Graph(nn.Module):
@@ -71,7 +75,8 @@ class Graph(nn.Module):
         return (*scores, *deltas)
 
     def _labels(self, logits: Tensor, images: Tensor) -> Tensor:
-        return upsample(logits, images.shape[-2:]).argmax(1).to(torch.uint8)
+        logits = upsample(logits, images.shape[-2:], self.about.align_corners)
+        return logits.argmax(1).to(torch.uint8)
 
     def _candidates(self, scores, deltas, images: Tensor) -> tuple[Tensor, Tensor]:
         head, (height, width) = self.model.bbox_head, images.shape[-2:]

@@ -56,6 +56,8 @@ def exported_model(config: Config, path: str) -> nn.Module:
     if about.preprocess:  # then the host must not
         for name in ("mean", "std", "bgr_to_rgb", "rgb_to_bgr"):
             wanted.data_preprocessor.pop(name, None)
+    if about.padded:
+        wanted.data_preprocessor.pad_val = about.pad_value
     init_default_scope(config.get("default_scope", "mmdet"))
     model = MODELS.build(wanted)
     _check(model, about, path)
@@ -91,7 +93,8 @@ class ExportedNetwork(nn.Module):
         values = self._session(images.cpu().numpy())
         found = {name: torch.from_numpy(each).to(images.device) for name, each in values.items()}
         if "logits" in found:
-            found["logits"] = upsample(found["logits"], images.shape[-2:])
+            align = self._session.about.align_corners
+            found["logits"] = upsample(found["logits"], images.shape[-2:], align)
         return found
 
 

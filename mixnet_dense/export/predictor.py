@@ -98,19 +98,21 @@ class Predictor:
 
     @torch.inference_mode()
     def _predict(self, images: Sequence[np.ndarray], size: tuple[int, int]) -> list:
-        found = self._network(network_input(images, size, self.about))
+        batch = network_input(images, size, self.about)
+        found = self._network(batch)
         shapes = [image.shape[:2] for image in images]
-        metas = [
-            dict(img_shape=size, batch_input_shape=size, scale_factor=(size[1] / w, size[0] / h))
-            for h, w in shapes
-        ]
+        (height, width), padded = size, tuple(batch.shape[-2:])
+        common = dict(img_shape=size, batch_input_shape=padded, pad_shape=padded)
+        metas = [dict(common, scale_factor=(width / w, height / h)) for h, w in shapes]
         if self.about.task == "detection":
             samples = [BaseDataElement(metainfo=meta) for meta in metas]
             return self._head.predict(found, samples, rescale=True)
         if isinstance(found, dict) and "labels" in found:  # resized by nearest neighbour
-            maps = found["labels"][:, None].float()
+            maps = found["labels"][:, None, :height, :width].float()
             results = [interpolate(maps[i : i + 1], shape)[:, 0] for i, shape in enumerate(shapes)]
         else:
-            maps = self._head.predict(found, metas, None)
-            results = [upsample(maps[i : i + 1], shape).argmax(1) for i, shape in enumerate(shapes)]
+            maps = self._head.predict(found, metas, None)[..., :height, :width]
+            align = self.about.align_corners
+            parts = (upsample(maps[i : i + 1], shape, align) for i, shape in enumerate(shapes))
+            results = [part.argmax(1) for part in parts]
         return [result[0].to(torch.uint8) for result in results]

@@ -49,7 +49,8 @@ class CityscapesDataset(HostDataset):
 
     def _update_palette(self) -> list:
         own = self._metainfo["palette"] == self.METAINFO["palette"]
-        if own and self.label_map is None and len(self._metainfo["classes"]) != 19:
+        classes, known = self._metainfo["classes"], self.METAINFO["classes"]
+        if own and self.label_map is None and len(classes) != len(known):
             self._metainfo["palette"] = []  # mmseg then makes a random one
         return super()._update_palette()
 

@@ -202,7 +202,7 @@ ORIGINS: dict[str, dict[str, Origin]] = {
             *_V2,
             dict(output_stride=16, **_SAME),
             eps=1e-3,
-            scaling=_HALF,
+            scaling=((128.0,) * 3,) * 2,
             whole="segmentation",
             classes=_voc,
         ),

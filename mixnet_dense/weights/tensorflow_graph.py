@@ -1,9 +1,10 @@
 """TensorFlow graphs as plain data, read without TensorFlow; nothing in a file is run.
 
-Two kinds are read: graph models of TensorFlow.js, a ``model.json`` with its shards
-(https://github.com/tensorflow/tfjs/tree/master/tfjs-converter), and binary GraphDefs such as
-``frozen_inference_graph.pb``, alone or in the ``.tar.gz`` of TensorFlow's model zoo. tensorboard
-has their protobuf messages in compiled form (``tensorboard.compat.proto``).
+Three kinds are read: graph models of TensorFlow.js, a ``model.json`` with its shards
+(https://github.com/tensorflow/tfjs/tree/master/tfjs-converter); binary GraphDefs such as
+``frozen_inference_graph.pb``, alone or in the ``.tar.gz`` of TensorFlow's model zoo; and
+TensorFlow Lite files, see `tflite_file`. tensorboard has the protobuf messages of the first two in
+compiled form (``tensorboard.compat.proto``).
 """
 
 import base64
@@ -18,7 +19,7 @@ from urllib.parse import quote, urljoin, urlsplit
 import numpy as np
 
 from mixnet_dense.errors import InputError, first_line
-from mixnet_dense.weights import sources
+from mixnet_dense.weights import sources, tflite_file
 
 _FLOAT, _INT = 1, 3  # TensorFlow's DT_FLOAT and DT_INT32
 _KINDS = {_FLOAT: np.dtype("<f4"), _INT: np.dtype("<i4")}
@@ -42,7 +43,7 @@ class Graph:
     """A whole graph.
 
     Attributes:
-        nodes: by name.
+        nodes: by name; a TensorFlow Lite file has none.
         constants: the float32 and int32 tensors by the names of their nodes; tensors of other
             types are left out. Do not write into them.
         sha256: of the file, or of the shards one after another, in hexadecimal digits.
@@ -57,8 +58,8 @@ def read_graph(location: str) -> Graph:
     """Read a graph.
 
     Args:
-        location: a file or an http(s) address: ``model.json``, a GraphDef, or a ``.tar.gz`` with
-            one; or a folder with a ``model.json``.
+        location: a file or an http(s) address: ``model.json``, a GraphDef, a ``.tar.gz`` with
+            one, or a ``.tflite``; or a folder with a ``model.json``.
 
     Raises:
         InputError: the file is missing, too large, broken or of another kind, or its sizes,
@@ -71,6 +72,8 @@ def read_graph(location: str) -> Graph:
     if path.lower().endswith(".json"):
         return _from_json(location, data)
     digest = sha256(data).hexdigest()
+    if path.lower().endswith(".tflite") or data[4:8] == tflite_file.IDENTIFIER:
+        return Graph({}, tflite_file.read_constants(location, data), digest)
     if data.startswith(b"\x1f\x8b"):  # gzip
         data = sources.unpack(location, data)
     return replace(_from_binary(location, data), sha256=digest)
