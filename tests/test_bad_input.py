@@ -132,6 +132,21 @@ def test_bad_input_is_one_line_or_with_debug_a_traceback(monkeypatch, capsys):
         cli.run(lambda: main("--debug"))
 
 
+def test_a_torchvision_of_another_torch_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_debug", False)
+    monkeypatch.setattr(cli, "version", dict(torchvision="0.24.0", torch="2.13.0+cpu").get)
+
+    def main(message):
+        raise RuntimeError(message)
+
+    with pytest.raises(SystemExit):
+        cli.run(lambda: main("operator torchvision::nms does not exist"))
+    said = "torchvision 0.24.0 does not fit torch 2.13.0: pip install --upgrade torchvision"
+    assert capsys.readouterr().err == f"error: {said} torch==2.13.0\n"
+    with pytest.raises(RuntimeError):
+        cli.run(lambda: main("out of memory"))
+
+
 def rewrite(detector, sample, tmp_path, change):
     """Training of the tiny config over annotations that ``change`` has spoilt."""
     text = (sample / "annotations" / "instances_train2017.json").read_text()
