@@ -41,7 +41,7 @@ def _unfit_torchvision() -> str:
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of every tool that reads a config."""
-    parser.add_argument("config", help="config file, such as configs/ssdlite_mixnet.py")
+    parser.add_argument("config", help="a file, or a shipped config's name, such as ssdlite_mixnet")
     parser.add_argument(
         "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="change the config"
     )

@@ -92,7 +92,7 @@ def test_wrong_arguments_for_a_users_own_part_are_named(detector, tmp_path):
 
 
 def test_config_files_that_are_none(tmp_path):
-    with pytest.raises(InputError, match="absent.py': no such file"):
+    with pytest.raises(InputError, match="absent.py': neither a file nor one of"):
         load_config(str(tmp_path / "absent.py"))
     for text, message in (
         ("model = dict(", "SyntaxError"),

@@ -210,7 +210,7 @@ def test_tool_names_what_is_wrong(tmp_path):
     for arguments in ((), ("mixnet_s", "--paper-tables"), ("--zoo", "--paper-tables")):
         with pytest.raises(InputError, match="configs or names"):
             tool(*arguments)
-    with pytest.raises(InputError, match="neither a config file nor one of mixnet_s"):
+    with pytest.raises(InputError, match="neither a config nor one of mixnet_s"):
         tool("mixnet_x")
     with pytest.raises(InputError, match="must be positive"):
         tool("mixnet_s", "--shape", 0, 4)

@@ -42,9 +42,10 @@ def main(args: argparse.Namespace) -> None:
         from mixnet_dense.costs import cells, report, zoo
 
         if args.zoo:
-            root = Path(__file__).parents[1]
-            document = root / "docs" / "model_zoo.md"
-            document.write_text(zoo.with_tables(document.read_text(), root / "configs"))
+            document = Path("docs", "model_zoo.md")
+            if not document.is_file():
+                raise InputError(f"--zoo: no {document} here; run it in the repository")
+            document.write_text(zoo.with_tables(document.read_text(), Path("configs")))
             return
         if args.paper_tables:
             found = cells.cells()

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mmengine.registry import init_default_scope
 from torch import nn
@@ -14,6 +13,7 @@ from mixnet_dense.costs.tables import TABLES
 from mixnet_dense.engine.config import load_config, slips_named
 from mixnet_dense.errors import InputError
 from mixnet_dense.registry import MODELS
+from mixnet_dense.shipped import find_config
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def model_row(name: str, shape: Sequence[int] | None = None) -> ModelRow:
     """Build what ``name`` says, a config file or a network of the papers, and count it.
 
     Args:
-        name: a path, or one of `classifier.NAMES`.
+        name: a config as `load_config` takes it, or one of `classifier.NAMES`.
         shape: (H, W); by default 320 x 320 for a detector, 1025 x 2049 for a segmenter
             (see `tables`) and 224 x 224 for a name.
 
@@ -46,11 +46,11 @@ def model_row(name: str, shape: Sequence[int] | None = None) -> ModelRow:
     """
     if name in NAMES:
         model, usual = build_classifier(name), (224, 224)
-    elif Path(name).suffix == ".py" or Path(name).is_file():
+    elif find_config(name):
         model = _from_config(name)
         usual = (1025, 2049) if hasattr(model, "decode_head") else (320, 320)
     else:
-        raise InputError(f"{name}: neither a config file nor one of {', '.join(NAMES)}")
+        raise InputError(f"{name}: neither a config nor one of {', '.join(NAMES)}")
     shape = tuple(shape or usual)
     return ModelRow(name, shape, analyse(model, shape))
 
