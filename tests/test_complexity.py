@@ -137,6 +137,8 @@ def test_a_cell_compares_with_the_printed_digits():
 def test_model_zoo_is_what_the_configs_say():
     document = (ROOT / "docs" / "model_zoo.md").read_text()
     assert zoo.with_tables(document, ROOT / "configs") == document, "run complexity.py --zoo"
+    written = (ROOT / "configs" / "metafile.yml").read_text()
+    assert zoo.metafile(ROOT / "configs") == written, "run complexity.py --zoo"
     for path in (ROOT / "configs").glob("*.py"):  # the others are a listed model's variants
         assert path.stem.endswith(("_sample", "_pretrained")) or f"| [`{path.name}`]" in document
 
