@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 
 from mixnet_dense.checkpoints import trust_checkpoints
 from mixnet_dense.errors import InputError
@@ -14,24 +15,33 @@ _debug = False
 def run(main: Callable[[], object]) -> None:
     """Run a tool's ``main``; on `InputError` print one line and exit with 2.
 
-    Any other exception is a programming error and keeps its traceback. ``--debug`` shows the
-    traceback of bad input too.
+    Any other exception is a programming error and keeps its traceback, except that of a
+    torchvision built for another torch. ``--debug`` shows the traceback of bad input too.
     """
     try:
         main()
-    except InputError as error:
-        if _debug:
+    except (InputError, RuntimeError) as error:
+        unfit = "operator torchvision::" in str(error)
+        if _debug or not (unfit or isinstance(error, InputError)):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_unfit_torchvision() if unfit else error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
 
 
+def _unfit_torchvision() -> str:
+    ours = version("torch").partition("+")[0]
+    return (
+        f"torchvision {version('torchvision')} does not fit torch {ours}: "
+        f"pip install --upgrade torchvision torch=={ours}"
+    )
+
+
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of every tool that reads a config."""
-    parser.add_argument("config", help="config file, such as configs/ssdlite_mixnet.py")
+    parser.add_argument("config", help="a file, or a shipped config's name, such as ssdlite_mixnet")
     add_config_options(parser)
 
 

@@ -1,6 +1,6 @@
 """The only place that changes what a host library does.
 
-It repairs two things:
+It repairs two things, and `quiet_imports` keeps messages of the hosts away:
 
 * mmdet and mmseg import ``mmcv.ops``, which needs the compiled module ``mmcv._ext``.
   ``import mixnet_dense`` offers a replacement, which is used only if that module is
@@ -16,6 +16,7 @@ import functools
 import importlib.machinery
 import logging
 import sys
+import warnings
 from contextlib import contextmanager
 
 from mixnet_dense import checkpoints
@@ -104,6 +105,24 @@ def _greedy(corners, iou_threshold: float, offset: int):
             iou = overlap / (areas[best] + areas[alive] - overlap)
         alive = alive[~(iou > np.float32(iou_threshold))]
     return np.asarray(kept, dtype=np.int64)
+
+
+@contextmanager
+def quiet_imports():
+    """Without what OneDL's builds print when they find no optional package of theirs."""
+    from mmengine.logging import logger
+
+    def print_others(message) -> None:
+        if "Could not import OneDL" not in str(message):
+            print(message)
+
+    logger.print = print_others  # in place of the builtin, in that module only
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "faster_coco_eval is not installed")
+            yield
+    finally:
+        vars(logger).pop("print", None)  # blocks within each other end one after another
 
 
 # ------------------------------------------------------------- checkpoints

@@ -9,8 +9,10 @@ needs the other's host.
 from importlib.util import find_spec
 
 from mmengine import registry as root
+from mmengine.config.utils import MODULE2PACKAGE
 
 _SCOPE = "mixnet_dense"
+MODULE2PACKAGE[_SCOPE] = _SCOPE  # mmengine then finds the configs of `shipped` as mixnet_dense::…
 _DETECTION = ["mixnet_dense.det"] if find_spec("mmdet") else []
 _SEGMENTATION = ["mixnet_dense.seg"] if find_spec("mmseg") else []
 _ENGINE = ["mixnet_dense.engine"]

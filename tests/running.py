@@ -77,11 +77,15 @@ def shell(*argv, cwd):
 
 
 def fresh(code, blocked=()):
-    """Run code in a Python of its own, where importing the blocked modules raises ImportError."""
+    """What code prints in a Python of its own, where the blocked modules cannot be imported."""
     prelude = f"import sys; sys.modules.update(dict.fromkeys({list(blocked)}))\n"
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-c", prelude + textwrap.dedent(code)]
-    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": path})
+    options = dict(cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, text=True)
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.run(command, **options, **pipes)
+    assert process.returncode == 0, process.stdout
+    return process.stdout
 
 
 def one_error_line(process):

@@ -29,6 +29,11 @@ def test_taps_of_mixnet_s():
     }
 
 
+def test_arguments_of_mm_configs_mean_what_they_mean_there():
+    backbone = MixNet("s", out_indices=(0, 1, 2, 3), pretrained=None)
+    assert backbone.out_taps == ("c2", "c3", "c4", "c5")
+
+
 def test_output_stride_dilates_what_follows():
     backbone = MixNet("s", output_stride=16)
     # blocks 13 to 15 are the stride-32 ones: the first loses its stride, later ones dilate
@@ -62,6 +67,8 @@ def test_output_stride_changes_no_parameter(arch):
         (dict(width="0.5"), "width='0.5': must be a positive number"),
         (dict(width=None), "must be a positive number"),
         (dict(norm_cfg=None), "norm_cfg=None: must be a norm layer"),
+        (dict(out_indices=(1, 2, 4, 6)), "out_indices=4: must be one of 0, 1, 2, 3"),
+        (dict(pretrained="a.pth"), "pretrained='a.pth': must be None; .* init_cfg="),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):

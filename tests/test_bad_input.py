@@ -92,7 +92,7 @@ def test_wrong_arguments_for_a_users_own_part_are_named(detector, tmp_path):
 
 
 def test_config_files_that_are_none(tmp_path):
-    with pytest.raises(InputError, match="absent.py': no such file"):
+    with pytest.raises(InputError, match="absent.py': neither a file nor one of"):
         load_config(str(tmp_path / "absent.py"))
     for text, message in (
         ("model = dict(", "SyntaxError"),
@@ -130,6 +130,21 @@ def test_bad_input_is_one_line_or_with_debug_a_traceback(monkeypatch, capsys):
     assert stopped.value.code == 2 and capsys.readouterr().err == "error: the file is blue\n"
     with pytest.raises(InputError):
         cli.run(lambda: main("--debug"))
+
+
+def test_a_torchvision_of_another_torch_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_debug", False)
+    monkeypatch.setattr(cli, "version", dict(torchvision="0.24.0", torch="2.13.0+cpu").get)
+
+    def main(message):
+        raise RuntimeError(message)
+
+    with pytest.raises(SystemExit):
+        cli.run(lambda: main("operator torchvision::nms does not exist"))
+    said = "torchvision 0.24.0 does not fit torch 2.13.0: pip install --upgrade torchvision"
+    assert capsys.readouterr().err == f"error: {said} torch==2.13.0\n"
+    with pytest.raises(RuntimeError):
+        cli.run(lambda: main("out of memory"))
 
 
 def rewrite(detector, sample, tmp_path, change):

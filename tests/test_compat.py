@@ -125,6 +125,11 @@ def test_networks_need_torch_alone():
     )
 
 
+def test_imports_are_quiet():
+    assert fresh("import mixnet_dense.det, mixnet_dense.seg") == ""
+    assert fresh("import mixnet_dense.det; from mmengine import print_log; print_log(7)") == "7\n"
+
+
 def test_package_imports_without_the_hosts():
     fresh(
         "import mixnet_dense.registry; from mixnet_dense.export import fuse, load",

@@ -137,6 +137,8 @@ def test_a_cell_compares_with_the_printed_digits():
 def test_model_zoo_is_what_the_configs_say():
     document = (ROOT / "docs" / "model_zoo.md").read_text()
     assert zoo.with_tables(document, ROOT / "configs") == document, "run complexity.py --zoo"
+    written = (ROOT / "configs" / "metafile.yml").read_text()
+    assert zoo.metafile(ROOT / "configs") == written, "run complexity.py --zoo"
     for path in (ROOT / "configs").glob("*.py"):  # the others are a listed model's variants
         assert path.stem.endswith(("_sample", "_pretrained")) or f"| [`{path.name}`]" in document
 
@@ -210,7 +212,7 @@ def test_tool_names_what_is_wrong(tmp_path):
     for arguments in ((), ("mixnet_s", "--paper-tables"), ("--zoo", "--paper-tables")):
         with pytest.raises(InputError, match="configs or names"):
             tool(*arguments)
-    with pytest.raises(InputError, match="neither a config file nor one of mixnet_s"):
+    with pytest.raises(InputError, match="neither a config nor one of mixnet_s"):
         tool("mixnet_x")
     with pytest.raises(InputError, match="must be positive"):
         tool("mixnet_s", "--shape", 0, 4)

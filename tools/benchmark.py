@@ -14,7 +14,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("models", nargs="+", help="config files, or mixnet_s, mobilenetv3_large …")
+    parser.add_argument("models", nargs="+", help="configs, or mixnet_s, mobilenetv3_large …")
     parser.add_argument(
         "--mode",
         nargs="+",

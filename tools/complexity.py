@@ -27,7 +27,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         "--paper-tables", action="store_true", help="compare the papers' printed costs with ours"
     )
     parser.add_argument(
-        "--zoo", action="store_true", help="write the tables of docs/model_zoo.md from configs/"
+        "--zoo", action="store_true", help="write docs/model_zoo.md's tables, metafile.yml"
     )
     args = parse(parser, argv)
     if bool(args.models) + args.paper_tables + args.zoo != 1:
@@ -42,9 +42,12 @@ def main(args: argparse.Namespace) -> None:
         from mixnet_dense.costs import cells, report, zoo
 
         if args.zoo:
-            root = Path(__file__).parents[1]
-            document = root / "docs" / "model_zoo.md"
-            document.write_text(zoo.with_tables(document.read_text(), root / "configs"))
+            document = Path("docs", "model_zoo.md")
+            if not document.is_file():
+                raise InputError(f"--zoo: no {document} here; run it in the repository")
+            configs = Path("configs")
+            document.write_text(zoo.with_tables(document.read_text(), configs))
+            (configs / "metafile.yml").write_text(zoo.metafile(configs))
             return
         if args.paper_tables:
             found = cells.cells()

@@ -1,12 +1,10 @@
 """Draw what a model finds in images: the model of a config, or a published one by its name."""
 
 import argparse
-from pathlib import Path
 
 from mixnet_dense.cli import add_config_arguments, add_config_options, parse, run
 from mixnet_dense.errors import InputError
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 USAGE = """%(prog)s CONFIG CHECKPOINT IMAGES… --out DIR [options]
        %(prog)s --model NAME [--checkpoint FILE] IMAGES… --out DIR [options]"""
 
@@ -51,7 +49,7 @@ def main(args: argparse.Namespace) -> None:
     from mixnet_dense.weights import published
 
     if args.model is not None:
-        args.config = str(CONFIGS / published.find(args.model).config)
+        args.config = published.find(args.model).config
     config = load_config(args.config, args.cfg_options)
     images = find_images(args.images)
     if args.model is not None:

@@ -65,6 +65,7 @@ class MobileBackbone(nn.Module):
         width: width multiplier, applied with the network's own rounding rule.
         fixed_stem: do not scale the first convolution (timm's narrow MobileNetV3).
         out_taps: names of the maps to return.
+        out_indices: as mm's configs name them, in place of ``out_taps``: 0 to 3 are c2 to c5.
         output_stride: 32, 16 or 8; below 32 the later strided blocks run at stride
             1 and later depthwise convolutions are dilated (MobileNetV3 section 6.4).
         dilate_strided: also dilate the block that lost its stride, as torchvision does.
@@ -85,6 +86,7 @@ class MobileBackbone(nn.Module):
             measured to be faster. Outputs differ only by rounding.
         init_cfg: as in mmengine, such as ``dict(type='Pretrained', checkpoint=...)``; it is
             applied after our own initialisation, see `init_weights`.
+        pretrained: None, which mmseg's own base configs pass; weights are named by ``init_cfg``.
 
     Raises:
         ValueError: a wrong argument; the message lists what is allowed.
@@ -99,6 +101,7 @@ class MobileBackbone(nn.Module):
         width: float = 1.0,
         fixed_stem: bool = False,
         out_taps: tuple[str, ...] = ("c4_expansion", "last"),
+        out_indices: tuple[int, ...] | None = None,
         output_stride: int = 32,
         dilate_strided: bool = False,
         reduced_tail: str | None = None,
@@ -113,8 +116,18 @@ class MobileBackbone(nn.Module):
         with_cp: bool = False,
         channels_last: bool | None = None,
         init_cfg=None,
+        pretrained: None = None,
     ):
         super().__init__()
+        if pretrained is not None:
+            raise ValueError(
+                f"pretrained={pretrained!r}: must be None; weights are named by "
+                "init_cfg=dict(type='Pretrained', checkpoint=...)"
+            )
+        if out_indices is not None:
+            for index in out_indices:
+                check("out_indices", index, range(4))
+            out_taps = tuple(f"c{index + 2}" for index in out_indices)
         check("output_stride", output_stride, STRIDES)
         check("reduced_tail", reduced_tail, TAILS)
         check("padding", padding, PADDINGS)

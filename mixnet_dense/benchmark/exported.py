@@ -22,6 +22,7 @@ from mixnet_dense.export.graph import Graph
 from mixnet_dense.export.predictor import load, of_model, of_session
 from mixnet_dense.export.sessions import Session
 from mixnet_dense.images import read_images
+from mixnet_dense.shipped import find_config
 from mixnet_dense.weights.load import load_model
 
 
@@ -31,7 +32,7 @@ def check(formats: Sequence[str], models: Sequence[str]) -> None:
         if name not in FORMATS:
             raise InputError(f"--formats {name}: must be some of {', '.join(FORMATS)}")
         need(f"--formats {name}", *FORMATS[name].packages, FORMATS[name].runtime)
-    networks = [name for name in models if not name.endswith(".py")]
+    networks = [name for name in models if not find_config(name)]
     if formats and networks:
         raise InputError(f"--formats: only configs can be exported, '{networks[0]}' is none")
 

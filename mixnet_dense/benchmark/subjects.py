@@ -16,6 +16,7 @@ from mixnet_dense.engine.config import load_config
 from mixnet_dense.errors import InputError
 from mixnet_dense.export import fuse
 from mixnet_dense.registry import MODELS
+from mixnet_dense.shipped import find_config
 
 Runners = Iterator[tuple[str, Callable[[], object]]]
 """Variants of a model by name, each as a function without arguments that does the work once."""
@@ -25,7 +26,7 @@ _BOXES = 8  # of each image
 
 
 def build(name: str) -> nn.Module:
-    """A backbone by its name, with SSDLite's taps, or the model of a config file.
+    """A backbone by its name, with SSDLite's taps, or the model of a config.
 
     Its random weights are always the same, and keep the maps' values in a normal range.
 
@@ -33,7 +34,7 @@ def build(name: str) -> nn.Module:
         InputError: neither.
     """
     torch.manual_seed(0)
-    if name.endswith(".py"):
+    if find_config(name):
         config = load_config(name)
         init_default_scope(config.get("default_scope", "mmdet"))
         model = revert_sync_batchnorm(MODELS.build(config.model))
@@ -41,7 +42,7 @@ def build(name: str) -> nn.Module:
     elif name in NAMES:
         model = build_classifier(name).backbone
     else:
-        raise InputError(f"'{name}': must be a config file or one of {', '.join(NAMES)}")
+        raise InputError(f"'{name}': must be a config or one of {', '.join(NAMES)}")
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)

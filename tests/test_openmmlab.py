@@ -1,0 +1,88 @@
+"""What users of OpenMMLab's libraries reach for: their inferencers, config names, model index."""
+
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmdet.apis import DetInferencer, inference_detector, init_detector
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.utils import get_installed_path
+from mmseg.apis import MMSegInferencer, inference_model, init_model
+from PIL import Image
+from running import ROOT, shell, tool
+
+from mixnet_dense import shipped
+from mixnet_dense.errors import InputError
+from mixnet_dense.weights.load import latest_checkpoint
+
+
+@pytest.fixture
+def trained(detector):
+    return str(detector / "detector.py"), latest_checkpoint(detector / "work")
+
+
+@pytest.fixture
+def image(sample):
+    return str(sample / "val2017" / "000001.jpg")
+
+
+@pytest.fixture
+def boxes(trained, image, tmp_path):
+    """What our own command finds, as x1, y1, x2, y2 by decreasing score."""
+    tool("predict")(*trained, image, "--out", tmp_path)
+    rows = json.loads((tmp_path / "predictions.json").read_text())
+    return np.array([(x, y, x + w, y + h) for x, y, w, h in (row["bbox"] for row in rows)])
+
+
+def test_det_inferencer_finds_what_our_command_finds(trained, image, boxes):
+    inferencer = DetInferencer(*trained, device="cpu", show_progress=False)
+    (found,) = inferencer(image, no_save_vis=True)["predictions"]
+    assert len(boxes) == 20
+    np.testing.assert_allclose(found["bboxes"], boxes, atol=0.02)
+
+
+def test_inference_detector_finds_what_our_command_finds(trained, image, boxes):
+    found = inference_detector(init_detector(*trained, device="cpu"), image).pred_instances
+    np.testing.assert_allclose(found.bboxes, boxes, atol=0.02)
+
+
+def test_mmseg_inferencers_label_pixels_as_our_command_does(segmenter, image, tmp_path):
+    trained = str(segmenter / "segmenter.py"), latest_checkpoint(segmenter / "work")
+    tool("predict")(*trained, image, "--out", tmp_path)
+    (row,) = json.loads((tmp_path / "predictions.json").read_text())
+    inferencer = MMSegInferencer(*trained, device="cpu")
+    labels = inferencer(image, return_vis=False)["predictions"]
+    again = inference_model(init_model(*trained, device="cpu"), image).pred_sem_seg.data[0]
+    np.testing.assert_array_equal(labels, again)
+    np.testing.assert_array_equal(labels, Image.open(tmp_path / row["mask"]))
+
+
+@pytest.mark.skipif(
+    "pkg_resources" in inspect.getsource(get_installed_path),
+    reason="mmengine 0.10.7 looks for packages with a module that setuptools no longer has",
+)
+def test_mmengine_finds_our_configs_by_their_names():
+    found = get_config("mixnet_dense::_base_/../ssdlite_mixnet.py")
+    assert found.model == Config.fromfile(shipped.configs() / "ssdlite_mixnet.py").model
+
+
+def test_a_script_of_a_host_runs_without_compiled_operators(detector, tmp_path):
+    script = ("mmdet/analysis_tools/browse_dataset.py", detector / "detector.py")
+    options = ("--not-show", "--output-dir", tmp_path / "found")
+    shell(ROOT / "tools/run.py", *script, *options, cwd=tmp_path).check_returncode()
+    assert len(list((tmp_path / "found").iterdir())) == 8  # the training images
+    with pytest.raises(InputError, match="must begin with mmdet/ or mmseg/"):
+        tool("run")("mmpretrain/test.py")
+    with pytest.raises(InputError, match="tools/absent.py: no such file"):
+        tool("run")("mmseg/absent.py")
+
+
+def test_a_printed_config_is_the_config(tmp_path, capsys):
+    tool("print_config")("ssdlite_mixnet", "--cfg-options", "model.backbone.arch=m")
+    (tmp_path / "mine.py").write_text(capsys.readouterr().out)
+    expected = Config.fromfile(Path(shipped.configs(), "ssdlite_mixnet.py"))
+    expected.model.backbone.arch = "m"
+    assert Config.fromfile(tmp_path / "mine.py").to_dict() == expected.to_dict()

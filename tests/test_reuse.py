@@ -1,0 +1,55 @@
+"""The configs of configs/reuse train a few steps on the sample and are evaluated."""
+
+import math
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from running import ROOT, tool
+
+from mixnet_dense.engine.config import load_config
+from mixnet_dense.registry import MODELS
+
+FOLDER = ROOT / "configs" / "reuse"
+CONFIGS = sorted(path.stem for path in FOLDER.glob("*.py"))
+OTHER_STRIDE = [("deeplabv3plus_mobilenetv3", 8), ("fcn_mobilenetv3", 16)]
+
+
+def train(name, data, folder, capsys, *options):
+    """Train two steps, evaluate, and return the metrics that the log prints."""
+    config = Config.fromfile(FOLDER / f"{name}.py")
+    size = dict(batch_size=4, num_workers=0, persistent_workers=False, dataset=dict(data_root=data))
+    config.merge_from_dict(dict(train_dataloader=size, val_dataloader=dict(size, batch_size=1)))
+    config.merge_from_dict(dict(train_cfg=dict(max_epochs=1, val_interval=1)))
+    if "ann_file" in config.val_evaluator:
+        config.val_evaluator.ann_file = data + "annotations/instances_val2017.json"
+    config.dump(folder / "config.py")
+    tool("train")(folder / "config.py", "--work-dir", folder / "work", *options)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_reuse_config_is_short_and_builds(name):
+    assert len((FOLDER / f"{name}.py").read_text().splitlines()) <= 30
+    config = load_config(f"reuse/{name}")
+    init_default_scope(config.default_scope)
+    with torch.device("meta"):
+        model = MODELS.build(config.model)
+    assert model.with_neck or model.with_decode_head
+
+
+@pytest.mark.reuse
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_reuse_config_trains_and_is_evaluated(name, prepared, tmp_path, capsys):
+    said = train(name, f"{prepared}/", tmp_path, capsys)
+    loss = float(said.partition(" loss: ")[2].split()[0])
+    assert math.isfinite(loss) and loss > 0
+    assert "coco/bbox_mAP: " in said or "mIoU: " in said
+
+
+@pytest.mark.reuse
+@pytest.mark.parametrize(("name", "stride"), OTHER_STRIDE)
+def test_a_segmenter_trains_at_the_other_output_stride(name, stride, prepared, tmp_path, capsys):
+    option = f"model.backbone.output_stride={stride}"
+    assert "mIoU: " in train(name, f"{prepared}/", tmp_path, capsys, "--cfg-options", option)
