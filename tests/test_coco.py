@@ -1,4 +1,6 @@
 import json
+import logging
+import re
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,6 +14,14 @@ from mixnet_dense.errors import InputError
 # Two images; the file lists dog before cat and has no bird.
 CATEGORIES = [dict(id=7, name="dog"), dict(id=3, name="cat")]
 BOXES = [(1, 7, [2, 3, 20, 10]), (1, 3, [40, 5, 12, 30]), (2, 3, [0, 0, 32, 32])]
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    """What a dataset logs, as rows of message and further arguments."""
+    rows = []
+    monkeypatch.setattr("mixnet_dense.det.coco.print_log", lambda *row: rows.append(row))
+    return rows
 
 
 def write(folder, **changes):
@@ -41,16 +51,48 @@ def dataset(folder, classes, **options):
 @pytest.mark.parametrize("classes", [("cat", "dog"), ("dog", "cat"), ("bird", "cat", "dog")])
 def test_labels_are_class_indices_whatever_the_file_says(tmp_path, classes):
     write(tmp_path)
-    rows = dataset(tmp_path, classes)
+    rows = dataset(tmp_path, classes, test_mode="bird" in classes)
     found = [[classes[item["bbox_label"]] for item in rows[i]["instances"]] for i in (0, 1)]
     assert found == [["dog", "cat"], ["cat"]]
     assert rows.metainfo["classes"] == classes
 
 
-def test_classes_left_out_of_the_config_have_no_boxes(tmp_path):
+def test_classes_left_out_of_the_config_have_no_boxes_and_are_counted(tmp_path, logged):
     write(tmp_path)
     rows = dataset(tmp_path, ("cat",))
     assert [len(rows[i]["instances"]) for i in (0, 1)] == [1, 1]
+    ((line, _),) = logged
+    assert "1 of 3 annotations are of categories that are no class of the config: dog" in line
+    assert len(dataset(tmp_path, ("cat", "dog"))) == 2 and len(logged) == 1
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (("cat", "dgo"), "'dgo', .*; the nearest is 'dog'; if no image shows it"),
+        (("CAT", "dog"), "'CAT', .*; the nearest is 'cat'"),
+        (("cat", "dog", "fish"), "'fish', which is a class of the config, only dog, cat; if no"),
+        (("dog", "ct", "fish"), "'ct', .*; the nearest is 'cat'; 1 more classes are not there"),
+    ],
+)
+def test_a_class_that_training_lacks_is_an_error_and_elsewhere_a_warning(
+    tmp_path, logged, classes, message
+):
+    path = write(tmp_path)
+    with pytest.raises(InputError, match=f"^{path}: has no category {message}"):
+        dataset(tmp_path, classes)
+    logged.clear()
+    assert len(dataset(tmp_path, classes, test_mode=True)) == 2
+    line, _, level = logged[0]
+    assert level == logging.WARNING
+    assert re.search(f"has no category {message.partition('; if no')[0]}", line)
+
+
+def test_a_class_that_only_holds_a_place_need_not_be_there(tmp_path, logged):
+    write(tmp_path)
+    rows = dataset(tmp_path, ("cat", "(none 2)", "dog"))
+    assert [item["bbox_label"] for item in rows[0]["instances"]] == [2, 0]
+    assert not logged
 
 
 @pytest.mark.parametrize("classes", [("cat", "dog"), ("dog", "cat"), ("bird", "cat", "dog")])
