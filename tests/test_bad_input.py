@@ -40,7 +40,10 @@ def test_missing_coco_is_one_line_and_exit_code_2(tmp_path):
         (["train_cfg.max_epochs=some"], "some"),
         (["val_evaluator.metric=bboxes"], "bboxes"),
         (["model"], "must be key=value"),
-        (["model.bbox_head.num_classes=2"], "has 4 classes, the head num_classes=2"),
+        (
+            ["model.bbox_head.num_classes=2"],
+            "the head num_classes=2; set model.bbox_head.num_classes=4,",
+        ),
     ],
 )
 def test_config_slips_are_named(detector, tmp_path, options, message):
