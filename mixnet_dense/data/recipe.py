@@ -35,7 +35,7 @@ class Task(NamedTuple):
 
 
 TASKS = {
-    "detection": Task("coco", "own_coco", "own_data", "bbox_head", 100),
+    "detection": Task("coco", "own_coco", "own_data", "bbox_head", 150),
     "segmentation": Task("cityscapes", "own_masks", "own_masks", "decode_head", 400),
 }
 
