@@ -73,6 +73,7 @@ def test_yolo_polygons_scores_and_photos_without_objects(tmp_path):
     (labels / "b.txt").write_text("1 .5 .5 .2 .4 .87\n")
     (labels / "c.txt").unlink()
     found = truth(read(tmp_path))
+    assert read(tmp_path).left_out == {"images without a .txt (taken as without objects)": 1}
     assert found["a.jpg"][1] == [("cat", 30, 20, 60, 20)]
     assert found["b.jpg"][1] == [("dog", 40, 30, 20, 40)]
     assert found["c.png"][1] == []
@@ -106,6 +107,11 @@ def test_broken_labels_are_named(tmp_path):
     (tmp_path / "x.xml").unlink()
     with pytest.raises(InputError, match="no labels there; known are COCO"):
         read(tmp_path)
+    paint(tmp_path / "x.png", (9, 9))
+    (tmp_path / "classes.txt").write_text("cat\n")
+    with pytest.raises(InputError, match="YOLO labels, but no photo with a box; 1 images without"):
+        read(tmp_path)
+    (tmp_path / "classes.txt").unlink()
     with pytest.raises(InputError, match="absent: is not a folder"):
         read(tmp_path / "absent")
     (tmp_path / "x.json").write_text('{"shapes": [{}]}')
@@ -132,7 +138,8 @@ def test_the_split_follows_from_content_and_keeps_copies_together(tmp_path):
     for index in range(5):  # copies under other names
         (tmp_path / f"copy{index}.png").write_bytes((tmp_path / f"{index}.png").read_bytes())
     for path in list(tmp_path.glob("*.png")):
-        path.with_suffix(".json").write_text(json.dumps(dict(shapes=[], imagePath=path.name)))
+        shape = dict(label="cat", shape_type="rectangle", points=[[1, 1], [9, 9]])
+        path.with_suffix(".json").write_text(json.dumps(dict(shapes=[shape])))
     photos = read(tmp_path).photos
     found = {name: {photo.path.name for photo in rows} for name, rows in split(photos).items()}
     assert 5 <= len(found["val"]) <= 6 and len(found["train"]) + len(found["val"]) == 25

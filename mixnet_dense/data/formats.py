@@ -31,10 +31,10 @@ def read(root: Path) -> Labels:
             f"{root}: no labels there; known are COCO's .json, YOLO's data.yaml with labels/*.txt, "
             "Pascal VOC's .xml and labelme's .json"
         )
-    if not labels.photos:
+    if not any(photo.objects for photo in labels.photos):
         why = "; ".join(f"{count} {what}" for what, count in labels.left_out.items())
         raise InputError(
-            f"{root}: {labels.format} labels, but no photo of them" + f"; {why}" * bool(why)
+            f"{root}: {labels.format} labels, but no photo with a box" + f"; {why}" * bool(why)
         )
     if not labels.classes:
         labels.classes = sorted({row["name"] for photo in labels.photos for row in photo.objects})
@@ -105,6 +105,8 @@ def _yolo(folder: Folder) -> Labels | None:
     images = _yolo_images(folder, path.parent / str(content.get("path") or ""), content)
     for image, split in images.items():
         text = _yolo_labels(image)
+        if not text.is_file():
+            labels.left_out["images without a .txt (taken as without objects)"] += 1
         found = header(image)
         size = found.size if isinstance(found, Header) else None
         rows = _yolo_rows(text, names, size) if size and text.is_file() else []
