@@ -23,7 +23,7 @@ model = dict(bbox_head=dict(num_classes=4))
 train_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=train_pipeline, **data))
 val_dataloader = dict(batch_size=25, num_workers=1, dataset=dict(pipeline=test_pipeline, **data))
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file="data/sample/annotations/instances_val2017.json", classwise=True)
+val_evaluator = dict(classwise=True)
 test_evaluator = val_evaluator
 train_cfg = dict(max_epochs=3, val_interval=3)
 optim_wrapper = dict(

@@ -24,7 +24,6 @@ model = dict(
 train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False, dataset=data)
 val_dataloader = dict(batch_size=1, num_workers=0, persistent_workers=False, dataset=data)
 test_dataloader = val_dataloader
-val_evaluator = test_evaluator = dict(ann_file="SAMPLE/annotations/instances_val2017.json")
 train_cfg = dict(max_epochs=2, val_interval=2)
 '''
 TINY_SEGMENTER = f'''

@@ -40,7 +40,10 @@ def test_missing_coco_is_one_line_and_exit_code_2(tmp_path):
         (["train_cfg.max_epochs=some"], "some"),
         (["val_evaluator.metric=bboxes"], "bboxes"),
         (["model"], "must be key=value"),
-        (["model.bbox_head.num_classes=2"], "has 4 classes, the head num_classes=2"),
+        (
+            ["model.bbox_head.num_classes=2"],
+            "the head num_classes=2; set model.bbox_head.num_classes=4,",
+        ),
     ],
 )
 def test_config_slips_are_named(detector, tmp_path, options, message):
@@ -184,9 +187,12 @@ def test_an_image_that_is_none_is_named(sample, tmp_path, workers):
     shutil.copytree(sample, tmp_path / "sample")
     (tmp_path / "sample" / "train2017" / "000001.jpg").write_text("no picture")
     (tmp_path / "tiny.py").write_text(TINY_DETECTOR.replace("SAMPLE", str(tmp_path / "sample")))
+    options = ("--work-dir", tmp_path / "work", "--cfg-options")
+    options += (f"train_dataloader.num_workers={workers}",)
+    with pytest.raises(InputError, match="^train: not readable as an image: 1, first 000001.jpg; "):
+        tool("train")(tmp_path / "tiny.py", *options)
     with pytest.raises(InputError, match="train2017/000001.jpg: is not a readable image$"):
-        options = ("--cfg-options", f"train_dataloader.num_workers={workers}")
-        tool("train")(tmp_path / "tiny.py", "--work-dir", tmp_path / "work", *options)
+        tool("train")(tmp_path / "tiny.py", "--no-check", *options)
 
 
 def test_splits_with_other_classes_are_refused(detector, tmp_path):

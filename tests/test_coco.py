@@ -1,17 +1,32 @@
 import json
-from contextlib import contextmanager
+import logging
+import re
+import sys
+import types
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
 import torch
+from mmdet.evaluation.metrics import coco_metric
 from mmengine.fileio import BaseStorageBackend, register_backend
+from pycocotools.coco import COCO
 
+from mixnet_dense.compat import fast_coco_evaluation
 from mixnet_dense.det import CocoDataset, CocoMetric
 from mixnet_dense.errors import InputError
 
 # Two images; the file lists dog before cat and has no bird.
 CATEGORIES = [dict(id=7, name="dog"), dict(id=3, name="cat")]
 BOXES = [(1, 7, [2, 3, 20, 10]), (1, 3, [40, 5, 12, 30]), (2, 3, [0, 0, 32, 32])]
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    """What a dataset logs, as rows of message and further arguments."""
+    rows = []
+    monkeypatch.setattr("mixnet_dense.det.coco.print_log", lambda *row: rows.append(row))
+    return rows
 
 
 def write(folder, **changes):
@@ -41,16 +56,48 @@ def dataset(folder, classes, **options):
 @pytest.mark.parametrize("classes", [("cat", "dog"), ("dog", "cat"), ("bird", "cat", "dog")])
 def test_labels_are_class_indices_whatever_the_file_says(tmp_path, classes):
     write(tmp_path)
-    rows = dataset(tmp_path, classes)
+    rows = dataset(tmp_path, classes, test_mode="bird" in classes)
     found = [[classes[item["bbox_label"]] for item in rows[i]["instances"]] for i in (0, 1)]
     assert found == [["dog", "cat"], ["cat"]]
     assert rows.metainfo["classes"] == classes
 
 
-def test_classes_left_out_of_the_config_have_no_boxes(tmp_path):
+def test_classes_left_out_of_the_config_have_no_boxes_and_are_counted(tmp_path, logged):
     write(tmp_path)
     rows = dataset(tmp_path, ("cat",))
     assert [len(rows[i]["instances"]) for i in (0, 1)] == [1, 1]
+    ((line, _),) = logged
+    assert "1 of 3 annotations are of categories that are no class of the config: dog" in line
+    assert len(dataset(tmp_path, ("cat", "dog"))) == 2 and len(logged) == 1
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (("cat", "dgo"), "'dgo', .*; the nearest is 'dog'; if no image shows it"),
+        (("CAT", "dog"), "'CAT', .*; the nearest is 'cat'"),
+        (("cat", "dog", "fish"), "'fish', which is a class of the config, only dog, cat; if no"),
+        (("dog", "ct", "fish"), "'ct', .*; the nearest is 'cat'; 1 more classes are not there"),
+    ],
+)
+def test_a_class_that_training_lacks_is_an_error_and_elsewhere_a_warning(
+    tmp_path, logged, classes, message
+):
+    path = write(tmp_path)
+    with pytest.raises(InputError, match=f"^{path}: has no category {message}"):
+        dataset(tmp_path, classes)
+    logged.clear()
+    assert len(dataset(tmp_path, classes, test_mode=True)) == 2
+    line, _, level = logged[0]
+    assert level == logging.WARNING
+    assert re.search(f"has no category {message.partition('; if no')[0]}", line)
+
+
+def test_a_class_that_only_holds_a_place_need_not_be_there(tmp_path, logged):
+    write(tmp_path)
+    rows = dataset(tmp_path, ("cat", "(none 2)", "dog"))
+    assert [item["bbox_label"] for item in rows[0]["instances"]] == [2, 0]
+    assert not logged
 
 
 @pytest.mark.parametrize("classes", [("cat", "dog"), ("dog", "cat"), ("bird", "cat", "dog")])
@@ -148,3 +195,59 @@ def test_images_of_another_storage_are_not_looked_for_on_the_disk(tmp_path):
     assert len(dataset(tmp_path, ("cat",), backend_args=dict(backend="elsewhere"))) == 2
     prefix = dict(data_prefix=dict(img="http://bucket/images"))
     assert len(dataset(tmp_path, ("cat",), **prefix)) == 2
+
+
+def crowded_scene():
+    """Annotations of 12 images in 5 classes, with crowds and an empty image, and detections."""
+    random = np.random.default_rng(0)
+    images = [dict(id=i, file_name=f"{i}.jpg", height=480, width=640) for i in range(12)]
+    annotations, found = [], []
+    for image in range(11):
+        for _ in range(8):
+            box = [*random.uniform(0, 300, 2), *np.exp(random.uniform(2, 5.5, 2))]
+            category, number = int(random.integers(1, 5)), len(annotations) + 1
+            row = dict(id=number, image_id=image, category_id=category, bbox=box)
+            annotations.append(row | dict(area=box[2] * box[3], iscrowd=int(number % 9 == 0)))
+            for _ in range(4):
+                moved = [value + random.normal(0, 0.1) * box[2] for value in box]
+                score = round(float(random.random()), 1)  # many equal scores
+                found.append(dict(image_id=image, category_id=category, bbox=moved, score=score))
+    categories = [dict(id=i, name=str(i)) for i in range(1, 6)]
+    return dict(images=images, annotations=annotations, categories=categories), found
+
+
+@pytest.mark.parametrize("use_cats", [1, 0])
+def test_the_fast_evaluation_has_the_numbers_of_pycocotools(use_cats):
+    pytest.importorskip("faster_coco_eval")
+    annotated = COCO()
+    annotated.dataset, found = crowded_scene()
+    annotated.createIndex()
+    scores = []
+    for context in (fast_coco_evaluation, nullcontext):
+        with context():
+            scorer = coco_metric.COCOeval(annotated, annotated.loadRes(found), "bbox")
+        scorer.params.maxDets, scorer.params.useCats = [100, 300, 1000], use_cats
+        scorer.evaluate()
+        scorer.accumulate()
+        scorer.summarize()
+        scores.append((type(scorer), scorer.eval, np.array(scorer.stats[:12])))
+    (fast, mine, first), (slow, theirs, second) = scores
+    assert fast is not slow and 0.05 < first[0] < 0.9
+    for ours, expected in (
+        (first, second),
+        *((mine[k], theirs[k]) for k in ("precision", "recall")),
+    ):
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-9)
+
+
+def test_evaluation_uses_the_fast_one_where_it_is_installed_and_puts_pycocotools_back(monkeypatch):
+    before, fast = coco_metric.COCOeval, object()
+    module = types.SimpleNamespace(COCOeval_faster=fast)
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", module)
+    monkeypatch.setattr("mixnet_dense.compat.find_spec", lambda name: name)
+    with fast_coco_evaluation():
+        assert coco_metric.COCOeval is fast
+    assert coco_metric.COCOeval is before
+    monkeypatch.setattr("mixnet_dense.compat.find_spec", lambda _name: None)
+    with fast_coco_evaluation():
+        assert coco_metric.COCOeval is before

@@ -23,7 +23,6 @@ def three_images(task, folder):
             options.append(f"{split}_dataloader.dataset.indices=3")
         else:
             options.append(f"{split}_dataloader.dataset.ann_file={folder / 'odd.json'}")
-            options.append(f"{split}_evaluator.ann_file={folder / 'odd.json'}")
     return ("--cfg-options", *options)
 
 

@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mixnet_dense.engine.config import image_pipeline, without_annotations
 from mixnet_dense.engine.memory import keep_freed_memory
 from mixnet_dense.engine.results import coco_ids
+from mixnet_dense.engine.runner import completed
 from mixnet_dense.engine.train import learning_rate
 from mixnet_dense.errors import InputError
 
@@ -34,6 +35,20 @@ def test_memory_settings_are_made_each_on_its_own():
     assert keep_freed_memory(library) == ["M_MMAP_MAX"]
     assert library.set == {-1: 2**31 - 1}
     assert keep_freed_memory(object()) == ["M_MMAP_MAX", "M_TRIM_THRESHOLD"]  # not glibc
+
+
+def test_the_evaluator_takes_the_datasets_annotations_unless_told_otherwise():
+    def evaluator(given, metric="mixnet_dense.CocoMetric", dataset="mixnet_dense.CocoDataset"):
+        part = dict(type=dataset, data_root="photos", ann_file="val.json", backend_args=None)
+        loader = dict(dataset=dict(type="RepeatDataset", dataset=part))
+        config = dict(val_dataloader=loader, val_evaluator=[dict(type=metric, **given)])
+        return completed(Config(config)).val_evaluator[0].get("ann_file")
+
+    assert evaluator({}) == evaluator(dict(ann_file=None)) == "photos/val.json"
+    assert evaluator({}, "CocoMetric", "mmdet.CocoDataset") == "photos/val.json"
+    assert evaluator(dict(ann_file="mine.json")) == "mine.json"
+    assert evaluator({}, dataset="VOCDataset") is None  # mmdet makes COCO's rows of it
+    assert evaluator({}, metric="IoUMetric") is None
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,6 @@ def config_of_images(files, name: str) -> str:
     (files / "config.py").write_text(
         f"_base_ = {str(root / name)!r}\n"
         f"train_dataloader = val_dataloader = test_dataloader = {loader!r}\n"
-        f"val_evaluator = test_evaluator = dict(ann_file={str(files / 'none.json')!r})\n"
     )
     return str(files / "config.py")
 

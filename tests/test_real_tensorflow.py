@@ -105,7 +105,6 @@ def test_detector_finds_what_an_independent_program_finds(weights, tmp_path):
     photographs = shared("real/coco")
     settings = [
         f"test_dataloader.dataset.data_root={photographs}/",
-        f"test_evaluator.ann_file={photographs}/annotations/instances_val2017.json",
         "test_dataloader.num_workers=0",
         "test_dataloader.persistent_workers=False",
     ]

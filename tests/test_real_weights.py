@@ -65,8 +65,6 @@ def with_backbone(name, sample, metric, init_cfg):
     else:
         config.model.neck.in_channels = (576, 1280)
         config.model.bbox_head.in_channels = (576, 1280, 512, 256, 256, 128)
-        for evaluator in (config.val_evaluator, config.test_evaluator):
-            evaluator.ann_file = f"{sample}/annotations/instances_val2017.json"
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
         loader.dataset.data_root = f"{sample}/"
     config.train_dataloader.batch_size = 16

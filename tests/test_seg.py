@@ -230,15 +230,15 @@ from mixnet_dense.registry import DATASETS, METRICS, MODELS
 config = load_config("{config}")
 init_default_scope(config.default_scope)
 MODELS.build(config.model)
-METRICS.build(config.val_evaluator | dict({metric}))
+METRICS.build(config.val_evaluator)
 assert DATASETS.get(config.val_dataloader.dataset.type)
 import mixnet_dense.engine.train, mixnet_dense.engine.predict, mixnet_dense.engine.variants
 """
     configs = Path(__file__).parents[1] / "configs"
-    for other, config, metric in (
-        ("mmdet", "lraspp_mobilenetv3_small.py", ""),
-        ("mmseg", "ssdlite_mixnet.py", "ann_file=None"),
+    for other, config in (
+        ("mmdet", "lraspp_mobilenetv3_small.py"),
+        ("mmseg", "ssdlite_mixnet.py"),
     ):
-        text = code.format(other=other, config=configs / config, metric=metric)
+        text = code.format(other=other, config=configs / config)
         done = shell("-c", text, cwd=tmp_path)
         assert done.returncode == 0, done.stderr

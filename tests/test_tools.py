@@ -28,8 +28,7 @@ def predictions(folder):
 
 def odd(detector):
     """Options for a test set of three images with ids unlike their names."""
-    parts = ("dataloader.dataset", "evaluator")
-    return [f"test_{part}.ann_file={detector / 'odd.json'}" for part in parts]
+    return [f"test_dataloader.dataset.ann_file={detector / 'odd.json'}"]
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +105,7 @@ def test_results_file_of_a_test_set_without_annotations(detector, report, tmp_pa
     content = json.loads((detector / "odd.json").read_text())
     content.pop("annotations")
     (tmp_path / "test-dev.json").write_text(json.dumps(content | ({key: []} if key else {})))
-    options = [option.replace("odd.json", "") for option in odd(detector)]
-    options = [f"{option.partition('=')[0]}={tmp_path / 'test-dev.json'}" for option in options]
+    options = [f"test_dataloader.dataset.ann_file={tmp_path / 'test-dev.json'}"]
     arguments = (detector / "detector.py", detector / "work", "--work-dir", tmp_path / "log")
     tool("test")(*arguments, "--format-only", tmp_path / "sent", "--cfg-options", *options)
     rows = json.loads((tmp_path / "sent.bbox.json").read_text())

@@ -23,6 +23,9 @@ def parse_args(argv=None) -> argparse.Namespace:
         action="store_true",
         help="scale the learning rate with the images of a step (auto_scale_lr.base_batch_size)",
     )
+    parser.add_argument(
+        "--no-check", action="store_true", help="do not look at annotations and images first"
+    )
     return parse(parser, argv)
 
 
@@ -35,7 +38,7 @@ def main(args: argparse.Namespace) -> None:
     launch(config, args.launcher)
     train(
         config, args.work_dir, resume=args.resume, amp=args.amp, compiled=args.compile,
-        scale_lr=args.auto_scale_lr,
+        scale_lr=args.auto_scale_lr, check=not args.no_check,
     )  # fmt: skip
 
 

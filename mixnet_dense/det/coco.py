@@ -6,7 +6,9 @@ IndexError; if it has none of them, it counts as a file without objects. Here la
 ``classes[i]`` in every file.
 """
 
+import difflib
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -16,20 +18,25 @@ from mmdet.datasets import CocoDataset as HostDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.evaluation.metrics import CocoMetric as HostMetric
 from mmengine.fileio import LocalBackend, get_file_backend
+from mmengine.logging import print_log
 
+from mixnet_dense import compat
 from mixnet_dense.errors import InputError
 from mixnet_dense.registry import DATASETS, METRICS
 
 
 @DATASETS.register_module()
 class CocoDataset(HostDataset):
-    """mmdet's CocoDataset; label i is class i, classes that the file lacks stay empty.
+    """mmdet's CocoDataset; label i is class i. Annotations that no class takes are counted.
 
-    With ``test_mode=True`` the file may have no ``annotations``, as in COCO's test-dev.
+    With ``test_mode=True`` the file may lack some of the classes, which is logged, and may have
+    no ``annotations``, as in COCO's test-dev. A class such as ``(none 12)`` only holds a
+    place: no file needs to have it.
 
     Raises:
         InputError: the annotation file is not JSON or not in COCO's format, has none of the
-            classes, or has annotations of an unknown category; or a local image is missing.
+            classes or, for training, not all of them, or has annotations of an unknown
+            category; or a local image is missing.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -73,6 +80,14 @@ class CocoDataset(HostDataset):
                 f"config's classes {_shorten(classes)}; set metainfo=dict(classes=(...)) in the "
                 "datasets and num_classes in the head"
             )
+        _check_names(path, classes, list(ids), strict=not self.test_mode)
+        left = {name: used[ids[name]] for name in ids if name not in classes and used[ids[name]]}
+        if left:
+            print_log(
+                f"{path}: {sum(left.values())} of {len(rows)} annotations are of categories that "
+                f"are no class of the config: {_shorten(list(left))}",
+                "current",
+            )
         # One id per class, in order. Missing classes get negative ids, which no annotation has.
         aligned = [ids.get(name, -1 - index) for index, name in enumerate(classes)]
         coco.get_cat_ids = lambda *_args, **_kwargs: aligned
@@ -82,6 +97,9 @@ class CocoDataset(HostDataset):
 @METRICS.register_module()
 class CocoMetric(HostMetric):
     """mmdet's CocoMetric; a class that the file lacks is left out, not an IndexError.
+
+    Boxes are scored with faster-coco-eval where it is installed, else with pycocotools. The
+    numbers are the same.
 
     Raises:
         InputError: the annotation file has no annotations and ``format_only`` is False.
@@ -104,7 +122,10 @@ class CocoMetric(HostMetric):
             place = {category: index for index, category in enumerate(self.cat_ids)}
             labels = np.array([place.get(ids.get(name), -1) for name in classes])
             results = [(gt, _relabel(found, labels)) for gt, found in results]
-        return super().compute_metrics(results)
+        if not {"bbox", "proposal"}.issuperset(self.metrics):
+            return super().compute_metrics(results)  # masks have not been compared
+        with compat.fast_coco_evaluation():
+            return super().compute_metrics(results)
 
 
 def _relabel(found: dict, labels: np.ndarray) -> dict:
@@ -117,6 +138,24 @@ def _relabel(found: dict, labels: np.ndarray) -> dict:
 
 def _ids(coco: COCO) -> dict[str, int]:
     return {category["name"]: category["id"] for category in coco.dataset["categories"]}
+
+
+def _check_names(path: str, classes: Sequence[str], known: Sequence[str], strict: bool) -> None:
+    """Classes that the file lacks are an error, or a warning if not ``strict``."""
+    lacking = [name for name in classes if name not in known and not name.startswith("(none ")]
+    if not lacking:
+        return
+    free = {name.lower(): name for name in known if name not in classes}
+    near = difflib.get_close_matches(lacking[0].lower(), free, 1)
+    line = f"{path}: has no category '{lacking[0]}', which is a class of the config"
+    line += f"; the nearest is '{free[near[0]]}'" if near else f", only {_shorten(known)}"
+    line += f"; {len(lacking) - 1} more classes are not there" if lacking[1:] else ""
+    if strict:
+        raise InputError(
+            f"{line}; if no image shows it, add it to the file's categories or take it out of the "
+            "classes"
+        )
+    print_log(line, "current", logging.WARNING)
 
 
 def _check_images(annotations: str, paths: Sequence[str]) -> None:

@@ -146,7 +146,7 @@ def check_files(config: Config, splits: Sequence[str] = _SPLITS) -> None:
         InputError: an annotation file or image folder does not exist.
     """
     for dataset in datasets(config, splits):
-        if (dataset.get("backend_args") or {}).get("backend", "local") != "local":
+        if not is_local(dataset):
             continue
         root = Path(dataset.get("data_root") or "")
         wanted = [dataset.get("ann_file"), *(dataset.get("data_prefix") or {}).values()]
@@ -155,6 +155,11 @@ def check_files(config: Config, splits: Sequence[str] = _SPLITS) -> None:
             if not path.exists():
                 hint = _GET.get(dataset.type.rpartition(".")[2])
                 raise InputError(f"{path}: not there" + (f"; {hint}" if hint else ""))
+
+
+def is_local(dataset: ConfigDict) -> bool:
+    """Whether a dataset's files are said to be on this machine's disk."""
+    return (dataset.get("backend_args") or {}).get("backend", "local") == "local"
 
 
 def image_pipeline(config: Config) -> list:

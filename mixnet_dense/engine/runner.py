@@ -13,12 +13,13 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import init_dist, is_distributed
+from mmengine.fileio import join_path
 from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 from torch import nn
 
 from mixnet_dense.compat import quiet_imports
-from mixnet_dense.engine.config import check_files, slips_named
+from mixnet_dense.engine.config import check_files, datasets, slips_named
 from mixnet_dense.errors import InputError
 
 
@@ -68,7 +69,7 @@ def train_runner(config: Config) -> Runner:
         InputError: the config has a name that the registries do not know or an argument that
             a module does not take; or annotations do not fit the config.
     """
-    config = _for_processes(config)
+    config = completed(config)
     if is_distributed() and get_device() == "cpu" and "model_wrapper_cfg" not in config:
         config.model_wrapper_cfg = dict(  # as mmengine's, without a GPU's number
             type="MMDistributedDataParallel",
@@ -106,7 +107,7 @@ def test_runner(config: Config, model: nn.Module, folder: str | None) -> Runner:
         InputError: as `train_runner`; missing files; no test set; or a model of other classes.
     """
     check_files(config, ("test",))
-    config = _for_processes(config)
+    config = completed(config)
     config.work_dir = work_dir(config, folder)
     config.load_from, config.resume = None, False
     names = inspect.signature(Runner).parameters.keys() - {"model", "cfg"}
@@ -124,11 +125,28 @@ def test_runner(config: Config, model: nn.Module, folder: str | None) -> Runner:
     return runner
 
 
-def _for_processes(config: Config) -> Config:
-    """A copy whose ``launcher`` tells mmengine whether there are several processes."""
+def completed(config: Config) -> Config:
+    """A copy with what the runner needs and the config may leave out.
+
+    ``launcher`` tells mmengine whether there are several processes. A CocoMetric without
+    ``ann_file`` takes the annotation file of its split's CocoDataset.
+    """
     config = copy.deepcopy(config)
     config.launcher = "pytorch" if is_distributed() else "none"
+    for split in ("val", "test"):
+        metrics = config.get(f"{split}_evaluator") or []
+        for metric in [metrics] if isinstance(metrics, dict) else metrics:
+            for dataset in datasets(config, (split,)):
+                coco = _is(metric, "CocoMetric") and _is(dataset, "CocoDataset")
+                if coco and not metric.get("ann_file"):
+                    metric.ann_file = join_path(dataset.get("data_root") or "", dataset.ann_file)
+                    metric.setdefault("backend_args", dataset.get("backend_args"))
     return config
+
+
+def _is(part: dict, kind: str) -> bool:
+    """Whether a part of a config has a type, of whichever scope."""
+    return str(part.get("type")).rpartition(".")[2] == kind
 
 
 def _check_data(runner: Runner, loops: Sequence) -> None:
@@ -144,7 +162,12 @@ def _check_data(runner: Runner, loops: Sequence) -> None:
     head = getattr(model, "bbox_head", None) or getattr(model, "decode_head", None)
     count = getattr(head, "num_classes", None)  # a cascade's list of heads has none
     if count is not None and len(lists[0]) != count:
-        raise InputError(f"the dataset has {len(lists[0])} classes, the head num_classes={count}")
+        head = "bbox_head" if hasattr(model, "bbox_head") else "decode_head"
+        raise InputError(
+            f"the dataset has {len(lists[0])} classes, the head num_classes={count}; set "
+            f"model.{head}.num_classes={len(lists[0])}, or metainfo=dict(classes=(...)) in the "
+            "datasets"
+        )
 
 
 def bare_model(model: nn.Module) -> nn.Module:

@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import Runner
 
+from mixnet_dense.engine.check import check_before_training
 from mixnet_dense.engine.compiling import check_compiler, compile_backbone
 from mixnet_dense.engine.config import check_files
 from mixnet_dense.engine.live import LiveProgressHook
@@ -25,6 +26,7 @@ def train(
     amp: bool = False,
     compiled: bool = False,
     scale_lr: bool = False,
+    check: bool = True,
 ) -> None:
     """Train and evaluate as the config says, on the processes that `runner.launch` joined.
 
@@ -36,9 +38,10 @@ def train(
         compiled: see `compiling.compile_backbone`.
         scale_lr: multiply the learning rate by the images of a step, divided by the config's
             ``auto_scale_lr.base_batch_size``.
+        check: look at annotations and images first; see `check.check_before_training`.
 
     Raises:
-        InputError: see `config.check_files`, `runner.train_runner` and
+        InputError: see `config.check_files`, `check_before_training`, `runner.train_runner` and
             `compiling.check_compiler`; no such checkpoint; or ``scale_lr`` without a
             ``base_batch_size``.
     """
@@ -56,6 +59,8 @@ def train(
         if "base_batch_size" not in (config.get("auto_scale_lr") or {}):
             raise InputError("--auto-scale-lr: the config has no auto_scale_lr.base_batch_size")
         config.auto_scale_lr.enable = True
+    if check:
+        check_before_training(config)
     runner = train_runner(config)
     if refused:
         runner.logger.info(f"freed memory goes back to the system: {', '.join(refused)} refused")

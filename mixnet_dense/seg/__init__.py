@@ -3,7 +3,7 @@
 from mixnet_dense import compat
 
 with compat.quiet_imports():
-    from mixnet_dense.seg.cityscapes import CityscapesDataset, IoUMetric
+    from mixnet_dense.seg.cityscapes import CityscapesDataset, IoUMetric, MaskDataset
     from mixnet_dense.seg.heads import LRASPPHead, RASPPHead
     from mixnet_dense.seg.segmentor import MobileSegmentor
     from mixnet_dense.seg.voc import PascalVOCDataset
@@ -12,6 +12,7 @@ __all__ = [
     "CityscapesDataset",
     "IoUMetric",
     "LRASPPHead",
+    "MaskDataset",
     "MobileSegmentor",
     "PascalVOCDataset",
     "RASPPHead",

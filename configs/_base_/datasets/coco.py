@@ -50,11 +50,7 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(
-    type="mixnet_dense.CocoMetric",
-    ann_file=data_root + "annotations/instances_val2017.json",
-    metric="bbox",
-)
+val_evaluator = dict(type="mixnet_dense.CocoMetric", metric="bbox")  # on the dataset's ann_file
 test_evaluator = val_evaluator
 default_scope = "mmdet"
 visualizer = dict(

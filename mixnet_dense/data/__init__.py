@@ -1,0 +1,1 @@
+"""People's own labelled photos: reading, splitting, checking; files only, no model."""

@@ -1,0 +1,254 @@
+"""Labels as the usual tools write them: COCO, YOLO, Pascal VOC, labelme.
+
+Nothing is left out in silence: what a reader does not take is counted. docs/own_data.md compares
+these readers with converter libraries.
+"""
+
+from collections import defaultdict
+from pathlib import Path
+from xml.etree import ElementTree
+
+import yaml
+
+from mixnet_dense.data.folder import Folder, Labels, box, read_json
+from mixnet_dense.data.pictures import Header, header
+from mixnet_dense.errors import InputError
+
+
+def read(root: Path) -> Labels:
+    """Read a folder of labelled photos, whatever the format.
+
+    Raises:
+        InputError: no such folder, no labels of a known format there, or a broken label file.
+    """
+    folder = Folder(root)
+    for reader in (_yolo, _coco, _labelme, _voc):
+        labels = reader(folder)
+        if labels is not None:
+            break
+    else:
+        raise InputError(
+            f"{root}: no labels there; known are COCO's .json, YOLO's data.yaml with labels/*.txt, "
+            "Pascal VOC's .xml and labelme's .json"
+        )
+    if not any(photo.objects for photo in labels.photos):
+        why = "; ".join(f"{count} {what}" for what, count in labels.left_out.items())
+        raise InputError(
+            f"{root}: {labels.format} labels, but no photo with a box" + f"; {why}" * bool(why)
+        )
+    if not labels.classes:
+        labels.classes = sorted({row["name"] for photo in labels.photos for row in photo.objects})
+    return labels
+
+
+# ------------------------------------------------------------------------ COCO
+
+
+def _coco(folder: Folder) -> Labels | None:
+    files = {}
+    for path in folder.of(".json"):
+        content = read_json(path)
+        if isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys():
+            files[path] = content
+    # COCO's own folder has key points and captions of the same images too
+    files = {p: c for p, c in files.items() if p.name.startswith("instances")} or files
+    if not files:
+        return None
+    labels = Labels("COCO")
+    for path, content in files.items():
+        try:
+            _add_coco(folder, labels, path, content)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{path}: is not a COCO annotation file ({type(error).__name__}: {error})"
+            ) from error
+    return labels
+
+
+def _add_coco(folder: Folder, labels: Labels, path: Path, content: dict) -> None:
+    names = {row["id"]: row["name"] for row in sorted(content["categories"], key=lambda r: r["id"])}
+    labels.classes += [name for name in names.values() if name not in labels.classes]
+    objects = defaultdict(list)
+    for row in content["annotations"]:
+        if row.get("category_id") not in names or "bbox" not in row:
+            labels.left_out["annotations without a known category or a box"] += 1
+            continue
+        own = {k: v for k, v in row.items() if k not in ("id", "image_id", "category_id")}
+        objects[row["image_id"]].append({"iscrowd": 0, **own, "name": names[row["category_id"]]})
+    for row in content["images"]:
+        image = folder.image(str(row["file_name"]), path)
+        size = (row.get("width") or 0, row.get("height") or 0)
+        split = folder.split(path) or (folder.split(image) if image else "")
+        labels.add(image, size, split, objects[row["id"]])
+
+
+# ------------------------------------------------------------------------ YOLO
+
+
+def _yolo(folder: Folder) -> Labels | None:
+    for path in folder.of(".yaml", ".yml"):
+        try:
+            content = yaml.safe_load(path.read_bytes())
+        except yaml.YAMLError as error:
+            raise InputError(f"{path}: is not YAML: {str(error).splitlines()[0]}") from error
+        if isinstance(content, dict) and "names" in content:
+            break
+    else:
+        listed = [path for path in folder.files if path.name in ("obj.names", "classes.txt")]
+        if not listed:
+            return None
+        path, content = listed[0], dict(names=listed[0].read_text("utf-8").split("\n"))
+    names = content["names"]
+    names = dict(enumerate(names)) if isinstance(names, list) else names
+    names = {int(number): str(name).strip() for number, name in names.items() if str(name).strip()}
+    labels = Labels("YOLO", classes=[names[number] for number in sorted(names)])
+    images = _yolo_images(folder, path.parent / str(content.get("path") or ""), content)
+    for image, split in images.items():
+        text = _yolo_labels(image)
+        if not text.is_file():
+            labels.left_out["images without a .txt (taken as without objects)"] += 1
+        found = header(image)
+        size = found.size if isinstance(found, Header) else None
+        rows = _yolo_rows(text, names, size) if size and text.is_file() else []
+        labels.add(image, size, split, rows)
+    return labels
+
+
+def _yolo_images(folder: Folder, base: Path, content: dict) -> dict[Path, str]:
+    """Each image and its split, as the entries train, val and test say: folders or lists."""
+    found, known = {}, {path.resolve(): path for path in folder.images}
+    for split in ("train", "val", "test"):
+        entries = content.get(split) or []
+        for entry in [entries] if isinstance(entries, str) else entries:
+            # Some tools write ../train/images where they mean train/images.
+            tried = [base / entry, folder.root / entry, folder.root / entry.lstrip("./")]
+            place = next((path for path in tried if path.exists()), None)
+            if place is None:
+                raise InputError(f"{tried[0]}: not there, but the entry {split}: names it")
+            if place.is_dir():
+                inside = [place.resolve() in real.parents for real in known]
+                paths = [path for path, keep in zip(known.values(), inside, strict=True) if keep]
+            else:
+                lines = [line.strip() for line in place.read_text("utf-8").splitlines()]
+                paths = [folder.image(line, place) for line in lines if line]
+            for path in filter(None, paths):
+                found.setdefault(path, split)
+    return found or dict.fromkeys(folder.images, "")
+
+
+def _yolo_labels(image: Path) -> Path:
+    """``images/…/x.jpg`` has ``labels/…/x.txt``, or ``x.txt`` beside it."""
+    parts = list(image.parts)
+    places = [index for index, part in enumerate(parts) if part == "images"]
+    if places:
+        parts[places[-1]] = "labels"
+        there = Path(*parts).with_suffix(".txt")
+        if there.is_file():
+            return there
+    return image.with_suffix(".txt")
+
+
+def _yolo_rows(path: Path, names: dict[int, str], size: tuple[int, int]) -> list[dict]:
+    rows = []
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            kind, *values = line.split()
+            name, values = names[int(kind)], [float(value) for value in values]
+            if len(values) in (4, 5):  # the fifth is a score
+                x, y, width, height = values[:4]
+                points = [(x - width / 2, y - height / 2), (x + width / 2, y + height / 2)]
+            else:  # the corners of a polygon
+                points = list(zip(values[::2], values[1::2], strict=True))
+                if len(points) < 3:
+                    raise ValueError
+        except (KeyError, ValueError) as error:
+            raise InputError(
+                f"{path}:{number}: '{line[:40]}' must be a class from {min(names)} to {max(names)} "
+                "and a box's 4 numbers or a polygon's corners"
+            ) from error
+        scaled = [(x * size[0], y * size[1]) for x, y in points]
+        rows.append(dict(name=name, bbox=box(scaled), iscrowd=0))
+    return rows
+
+
+# ------------------------------------------------------------------ Pascal VOC
+
+
+def _voc(folder: Folder) -> Labels | None:
+    roots = {path: _xml(path) for path in folder.of(".xml")}
+    roots = {path: root for path, root in roots.items() if root.tag == "annotation"}
+    if not roots:
+        return None
+    labels = Labels("Pascal VOC")
+    listed = {
+        stem.split()[0]: path.stem
+        for path in folder.of(".txt")
+        if path.parent.parent.name == "ImageSets" and path.stem in ("train", "val", "test")
+        for stem in path.read_text("utf-8").splitlines()
+        if stem.strip()
+    }
+    for path, root in roots.items():
+        try:
+            size = tuple(int(float(root.findtext(f"size/{k}", "0"))) for k in ("width", "height"))
+            objects = [_voc_row(item) for item in root.iter("object")]
+        except (TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path}: has an object without a name or a box") from error
+        hard = sum(row["iscrowd"] for row in objects)
+        labels.left_out["objects marked difficult (kept as crowd: not learned, not scored)"] += hard
+        split = listed.get(path.stem) or folder.split(path)
+        labels.add(folder.twin(path, root.findtext("filename", "")), size, split, objects)
+    return _without_labels(folder, labels)
+
+
+def _voc_row(item: ElementTree.Element) -> dict:
+    edges = item.find("bndbox")
+    x1, y1, x2, y2 = (float(edges.findtext(key)) for key in ("xmin", "ymin", "xmax", "ymax"))
+    name, hard = item.findtext("name").strip(), item.findtext("difficult", "0").strip()
+    return dict(name=name, bbox=[x1, y1, x2 - x1, y2 - y1], iscrowd=int(hard == "1"))
+
+
+def _xml(path: Path) -> ElementTree.Element:
+    text = path.read_bytes()
+    if b"<!ENTITY" in text:  # nothing that labels photos writes it; it can read other files
+        raise InputError(f"{path}: defines XML entities, which labels do not need")
+    try:
+        return ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise InputError(f"{path}: is not XML: {error}") from error
+
+
+# --------------------------------------------------------------------- labelme
+
+
+def _labelme(folder: Folder) -> Labels | None:
+    contents = {path: read_json(path) for path in folder.of(".json")}
+    contents = {p: c for p, c in contents.items() if isinstance(c, dict) and "shapes" in c}
+    if not contents:
+        return None
+    labels = Labels("labelme")
+    for path, content in contents.items():
+        try:
+            size = (content.get("imageWidth") or 0, content.get("imageHeight") or 0)
+            objects = []
+            for shape in content["shapes"]:
+                kind = shape.get("shape_type") or "polygon"
+                if kind in ("rectangle", "polygon"):
+                    objects.append(dict(name=shape["label"], bbox=box(shape["points"]), iscrowd=0))
+                else:
+                    labels.left_out[f"shapes of the kind {kind}"] += 1
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}: is not labelme's ({type(error).__name__}: {error})"
+            ) from error
+        image = folder.twin(path, str(content.get("imagePath") or ""))
+        labels.add(image, size, folder.split(path), objects)
+    return _without_labels(folder, labels)
+
+
+def _without_labels(folder: Folder, labels: Labels) -> Labels:
+    """Count the images for which there is no label file; nobody said that they are empty."""
+    labels.left_out["images without a label file"] += len(folder.images) - len(labels.photos)
+    labels.left_out = +labels.left_out
+    return labels

@@ -1,0 +1,126 @@
+"""Check the data of a config: annotations, images, label maps."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config, ConfigDict
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.registry import init_default_scope
+
+from mixnet_dense.data.coco_check import CocoCheck, Shapes
+from mixnet_dense.data.faults import Findings, cleaned, stopping, table
+from mixnet_dense.engine.config import check_files, datasets, is_local, slips_named
+from mixnet_dense.errors import InputError
+from mixnet_dense.export.description import pipeline_resize
+from mixnet_dense.files import check_writable, write_json
+from mixnet_dense.registry import DATASETS, TASK_UTILS
+
+SPLITS = ("train", "val")
+
+
+def check_data(config: Config, whole: bool = True, fix: str | None = None) -> dict[str, Findings]:
+    """Find what is wrong with the training and the validation data.
+
+    Args:
+        config: with `CocoDataset` or datasets of label maps; others are not checked.
+        whole: decode every image, which finds files that are cut off, look for copies, and read
+            the label maps. Their datasets read these before every training anyway.
+        fix: file to write a cleaned copy of the training annotations to.
+
+    Returns:
+        The findings of each split.
+
+    Raises:
+        InputError: files that the config names are missing; or ``fix`` cannot be written or is
+            for a dataset that is not COCO's.
+    """
+    check_files(config, SPLITS)
+    if fix:
+        check_writable(fix)
+    init_default_scope(config.get("default_scope", "mmdet"))
+    checks: dict[str, CocoCheck] = {}
+    found: dict[str, Findings] = {}
+    for split in SPLITS:
+        for dataset in datasets(config, (split,)):
+            kind = str(dataset.get("type")).rpartition(".")[2]
+            if kind == "CocoDataset" and _on_disk(dataset):
+                checks[split] = _coco(dataset, _shapes(config))
+                checks[split].images(whole)
+                found[split] = checks[split].findings
+            elif kind in ("CityscapesDataset", "MaskDataset") and _on_disk(dataset) and whole:
+                found[split] = _label_maps(dataset)
+    if len(found) == 2:
+        found["train"].also_in(found["val"])
+    if fix:
+        if "train" not in checks or not checks["train"].content:
+            raise InputError("--fix: the training annotations are not COCO's json on this disk")
+        check = checks["train"]
+        write_json(fix, cleaned(check.content, check.findings, check.sizes))
+    return found
+
+
+def check_before_training(config: Config) -> None:
+    """Print what the quick checks find, on the main process, and end what would end anyway.
+
+    Raises:
+        InputError: a problem that would end the training later; on all processes.
+    """
+    line = [""]
+    if is_main_process():
+        found = check_data(config, whole=False)
+        if text := table(found):
+            print(f"{text}\npython tools/check_data.py CONFIG finds more; --no-check skips this")
+        line = [stopping(found)]
+    broadcast_object_list(line)
+    if line[0]:
+        raise InputError(f"{line[0]}; tools/check_data.py lists and --fix leaves out what is bad")
+
+
+def _on_disk(dataset: ConfigDict) -> bool:
+    places = [dataset.get("ann_file"), *(dataset.get("data_prefix") or {}).values()]
+    return is_local(dataset) and not any("://" in str(place) for place in places)
+
+
+def _coco(dataset: ConfigDict, shapes: Shapes) -> CocoCheck:
+    root = Path(dataset.get("data_root") or "")
+    folder = root / (dataset.get("data_prefix") or {}).get("img", "")
+    return CocoCheck(root / dataset.ann_file, folder, _classes(dataset), shapes)
+
+
+def _classes(dataset: ConfigDict) -> Sequence[str]:
+    return DATASETS.get(dataset.type)._load_metainfo(dataset.get("metainfo"))["classes"]
+
+
+def _shapes(config: Config) -> Shapes:
+    """The head's anchors in fractions of the image; () where the input keeps the image's shape."""
+    head = config.model.get("bbox_head")
+    if not isinstance(head, dict) or not str(head.get("type")).endswith("SSDLiteHead"):
+        return ()
+    try:
+        if pipeline_resize(config)[1]:
+            return ()
+    except InputError:  # resized in a way that is not known here
+        return ()
+    default = dict(type="mixnet_dense.SSDLiteAnchorGenerator")
+    with slips_named("config"):
+        generator = TASK_UTILS.build(head.get("anchor_generator") or default)
+    return [shape for level in generator.shapes for shape in level]
+
+
+def _label_maps(dataset: ConfigDict) -> Findings:
+    from mixnet_dense.data.mask_check import check_pairs  # needs mmseg, detection does not
+
+    listed = DATASETS.build(dict(dataset, check_labels=False, pipeline=[], lazy_init=True))
+    try:
+        rows = listed.load_data_list()
+    except InputError as error:
+        findings = Findings()
+        findings.add("label map not there", str(error))
+        return findings
+    pairs = [(Path(row["img_path"]), Path(row["seg_map_path"])) for row in rows]
+    used = np.flatnonzero(listed.allowed()).tolist()
+    names = dict(
+        zip((n for n in used if n != listed.ignore_index), _classes(dataset), strict=False)
+    )
+    return check_pairs(pairs, listed.allowed(), names)
