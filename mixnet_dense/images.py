@@ -11,6 +11,12 @@ import numpy as np
 from mixnet_dense.errors import InputError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm"}
+
+
+def is_video(source: str) -> bool:
+    """Whether an argument names a video file, or a camera by its number."""
+    return source.isdigit() or Path(source).suffix.lower() in VIDEO_SUFFIXES
 
 
 def find_images(patterns: Sequence[str]) -> list[Path]:

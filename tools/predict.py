@@ -23,14 +23,22 @@ def parse_args(argv=None) -> argparse.Namespace:
         parser.add_argument(
             "checkpoint", help="weights of that config's model, or an exported file"
         )
-    parser.add_argument("images", nargs="+", help="files, folders or globs")
+    parser.add_argument(
+        "images", nargs="+", help="files, folders or globs; or one video, or a camera's number"
+    )
     parser.add_argument(
         "--checkpoint",
         dest="given",
         metavar="FILE",
         help="with --model: a file, folder or address to take its weights from",
     )
-    parser.add_argument("--out", metavar="DIR", required=True, help="pictures, predictions.json")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        required=True,
+        help="pictures, predictions.json; of a video an .mp4 or .avi file",
+    )
+    parser.add_argument("--compile", action="store_true", help="videos: compile for a minute first")
     parser.add_argument("--score", type=float, default=0.3, help="draw boxes from this score on")
     args = parse(parser, argv)
     if args.given and not named:
@@ -45,15 +53,24 @@ def parse_args(argv=None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     from mixnet_dense.engine.config import load_config, open_model
     from mixnet_dense.engine.predict import predict
-    from mixnet_dense.images import find_images
+    from mixnet_dense.engine.video import open_predictor, predict_video
+    from mixnet_dense.images import find_images, is_video
     from mixnet_dense.weights import published
 
     if args.model is not None:
         args.config = published.find(args.model).config
     config = load_config(args.config, args.cfg_options)
-    images = find_images(args.images)
+    videos = [source for source in args.images if is_video(source)]
+    if videos and args.images[1:]:
+        raise InputError(f"{videos[0]}: a video or a camera goes alone")
+    images = [] if videos else find_images(args.images)
     if args.model is not None:
         args.checkpoint = published.fetch(args.model, args.given)
+    if videos:
+        predictor = open_predictor(config, args.checkpoint, args.compile)
+        frames = predict_video(predictor, videos[0], args.out, args.score)
+        print(f"{args.out}: {frames} frames")
+        return
     predict(config, open_model(config, args.checkpoint), images, args.out, args.score)
     print(f"\npredictions.json and pictures are in {args.out}")
 

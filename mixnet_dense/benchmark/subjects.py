@@ -73,7 +73,9 @@ def runners(
     if mode == "inference":
         models["fused"] = fuse(models["model"])
     if compiled:
-        models["compiled"] = compile_backbone(copy.deepcopy(models.get("fused", models["model"])))
+        models["compiled"] = compile_backbone(
+            copy.deepcopy(models.get("fused", models["model"])), frozen=mode == "inference"
+        )
     for variant, model in models.items():
         model.to(images.device).train(mode == "train")
         yield variant, _passes(model, images, amp and variant != REFERENCE)
