@@ -132,13 +132,15 @@ def quiet_imports():
 
 
 @contextmanager
-def fast_coco_evaluation():
-    """Within the block mmdet's CocoMetric scores with faster-coco-eval, where it is installed."""
+def fast_coco_evaluation(coco_metric):
+    """Within the block mmdet's CocoMetric scores with faster-coco-eval, where it is installed.
+
+    ``coco_metric`` is the module of that class: importing it here would make all depend on mmdet.
+    """
     if find_spec("faster_coco_eval") is None:
         yield
         return
     from faster_coco_eval import COCOeval_faster
-    from mmdet.evaluation.metrics import coco_metric
 
     original = coco_metric.COCOeval
     coco_metric.COCOeval = COCOeval_faster
