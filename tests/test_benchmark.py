@@ -15,8 +15,9 @@ from mmengine.config import Config
 from running import tool
 
 from mixnet_dense.benchmark import pipeline
+from mixnet_dense.benchmark.others import others
 from mixnet_dense.benchmark.presentation import instructions, machine, table
-from mixnet_dense.benchmark.subjects import annotations, build, reference, runners
+from mixnet_dense.benchmark.subjects import annotations, build, passes, reference, runners
 from mixnet_dense.errors import InputError
 from mixnet_dense.timing import Times, interleave, peak_memory, summary
 
@@ -259,3 +260,40 @@ def test_from_an_image_to_boxes(capsys, tmp_path):
 def test_bad_formats_are_named(arguments, message):
     with pytest.raises(InputError, match=message):
         tool("benchmark")(*arguments)
+
+
+def test_other_libraries_run_beside_ours_and_missing_ones_are_named(monkeypatch, capsys):
+    class Twin(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 4, 3, stride=8)
+
+        def forward(self, images):
+            return [self.conv(images)]
+
+    def missing():
+        raise ImportError("No module named 'absent'")
+
+    twins = {"mobilenetv1": ("twin", Twin), "mobilenetv2": ("absent", missing)}
+    monkeypatch.setattr("mixnet_dense.benchmark.others._OTHERS", twins)
+    names = ("mobilenetv1", "mobilenetv2", "mnasnet_a1")
+    arguments = (*names, "--size", "32", "--mode", "train", "--compare")
+    tool("benchmark")(*arguments, "--repeats", "1", "--json")
+    printed = capsys.readouterr()
+    found = [(row["model"], row["variant"]) for row in json.loads(printed.out)["rows"]]
+    assert [pair for pair in found if pair[1] not in ("reference", "model")] == [
+        ("mobilenetv1", "twin")
+    ]
+    assert "absent left out: No module named 'absent'" in printed.err
+    assert "no other library has mnasnet_a1" in printed.err
+
+
+def test_mmdets_detector_is_a_subject_where_mmdet_brings_its_configs():
+    try:
+        ((library, model),) = others("configs/ssdlite_mobilenetv2_mmdet.py")
+    except ValueError:  # a build of mmdet without configs, which others() has printed
+        return
+    images = torch.zeros(1, 3, 64, 64)
+    assert library == "mmdet"
+    assert len(passes(model.eval(), images, amp=False)()) == 2
+    passes(model.train(), images, amp=False)()

@@ -30,6 +30,9 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--amp", action="store_true", help="bf16 on a CPU, fp16 on a GPU")
     parser.add_argument("--compile", action="store_true", help="time torch.compile too")
+    parser.add_argument(
+        "--compare", action="store_true", help="time the same network of timm, mmdet, torchvision"
+    )
     parser.add_argument("--formats", nargs="+", default=[], help="time exported files: onnx …")
     parser.add_argument("--checkpoint", help="weights for --mode predict")
     parser.add_argument("--files", nargs="+", default=[], help="exported, for --mode predict")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from mixnet_dense.benchmark import exported, subjects
+from mixnet_dense.benchmark import exported, others, subjects
 from mixnet_dense.benchmark.presentation import instructions
 from mixnet_dense.progress import Progress
 from mixnet_dense.timing import interleave, peak_memory
@@ -59,5 +59,9 @@ def _runners(options: Namespace, name: str, mode: str, images: Tensor) -> subjec
         yield from exported.predictors(options, images)
     else:
         yield from subjects.runners(name, mode, images, options.amp, options.compile)
+        if options.compare:
+            for library, model in others.others(name):
+                model.to(images.device).train(mode == "train")
+                yield library, subjects.passes(model, images, options.amp)
         if mode == "inference":
             yield from exported.networks(name, options.formats, images, options.threads)

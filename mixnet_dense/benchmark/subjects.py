@@ -78,10 +78,10 @@ def runners(
         )
     for variant, model in models.items():
         model.to(images.device).train(mode == "train")
-        yield variant, _passes(model, images, amp and variant != REFERENCE)
+        yield variant, passes(model, images, amp and variant != REFERENCE)
 
 
-def _passes(model: nn.Module, images: Tensor, amp: bool) -> Callable[[], object]:
+def passes(model: nn.Module, images: Tensor, amp: bool) -> Callable[[], object]:
     """A forward pass as a function; in training mode with the backward pass."""
     whole, kind = hasattr(model, "data_preprocessor"), images.device.type
     cast = torch.autocast(kind, torch.bfloat16 if kind == "cpu" else torch.float16, enabled=amp)
