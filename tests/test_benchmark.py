@@ -293,7 +293,7 @@ def test_mmdets_detector_is_a_subject_where_mmdet_brings_its_configs():
         ((library, model),) = others("configs/ssdlite_mobilenetv2_mmdet.py")
     except ValueError:  # a build of mmdet without configs, which others() has printed
         return
-    images = torch.zeros(1, 3, 64, 64)
+    images = torch.zeros(2, 3, 64, 64)
     assert library == "mmdet"
     assert len(passes(model.eval(), images, amp=False)()) == 2
     passes(model.train(), images, amp=False)()
