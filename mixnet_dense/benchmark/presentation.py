@@ -3,6 +3,7 @@
 import itertools
 import os
 import platform
+import re
 from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
@@ -36,9 +37,8 @@ def machine(device: str, threads: int) -> dict:
 def _cpu_name() -> str:
     """As Linux or else Python names it."""
     path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    return next(iter(names), platform.processor() or platform.machine())
+    found = re.search(r"model name\s*: (.+)", path.read_text()) if path.is_file() else None
+    return found[1].strip() if found else platform.processor() or platform.machine()
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> str:
@@ -66,18 +66,14 @@ def table(rows: Iterable[dict]) -> str:
 
 def plot(rows: Sequence[dict], path: str) -> None:
     """Medians as bars: a panel per mode, batch and size."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     groups = itertools.groupby(rows, lambda row: (row["mode"], row["batch"], *row["size"]))
     panels = {key: list(group) for key, group in groups}
     variants = list(dict.fromkeys(row["variant"] for row in rows))
-    figure, axes = pyplot.subplots(
-        len(panels), 1, figsize=(8, 1 + 0.35 * len(rows)), squeeze=False, layout="constrained"
-    )
-    for axis, ((mode, batch, height, width), panel) in zip(axes[:, 0], panels.items(), strict=True):
+    figure = Figure(figsize=(8, 1 + 0.35 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(panels), squeeze=False)[:, 0]
+    for axis, ((mode, batch, height, width), panel) in zip(axes, panels.items(), strict=True):
         bars = axis.barh(
             [f"{row['model']}  {row['variant']}" for row in panel],
             [row["median_ms"] for row in panel],
@@ -89,4 +85,3 @@ def plot(rows: Sequence[dict], path: str) -> None:
         axis.invert_yaxis()
         axis.margins(x=0.22)
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)
