@@ -1,4 +1,4 @@
-"""Find and read the user's images, and name the pictures that are drawn of them."""
+"""Find, read and resize the user's images, and name the pictures that are drawn of them."""
 
 import glob
 from collections.abc import Sequence
@@ -85,3 +85,33 @@ def read_images(paths: Sequence[Path]) -> list[np.ndarray]:
         if image is None:
             raise InputError(f"'{path}': cannot be read as an image")
     return found
+
+
+def opencv_resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """An image (H, W, C) stretched to (height, width, C) as mmcv does, of the same type."""
+    return cv2.resize(image, (width, height))
+
+
+def tensorflow_resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """An image (H, W, C) of any type stretched to (height, width, C) float32, not rounded.
+
+    The bilinear of TensorFlow 1: pixel x of the result is read at ``x * W / width`` of the image,
+    without aligned corners and without an offset of half a pixel.
+    """
+    low, high, part = _places(image.shape[0], height)
+    part = part[:, None, None]
+    rows = image[low] * (1 - part) + image[high] * part
+    low, high, part = _places(image.shape[1], width)
+    part = part[:, None]
+    return rows[:, low] * (1 - part) + rows[:, high] * part
+
+
+def _places(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each new pixel its two old neighbours, and its distance from the first of them."""
+    place = np.arange(new, dtype=np.float32) * np.float32(old / new)
+    low = place.astype(np.int64)
+    return low, np.minimum(low + 1, old - 1), place - low.astype(np.float32)
+
+
+RESIZES = {"Resize": opencv_resize, "TensorFlowResize": tensorflow_resize}
+"""What the transforms of these names do to an image."""

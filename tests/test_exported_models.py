@@ -16,11 +16,12 @@ from running import tool
 from mixnet_dense.engine.config import load_config
 from mixnet_dense.errors import InputError
 from mixnet_dense.export import load
-from mixnet_dense.export.description import describe
+from mixnet_dense.export.description import describe, from_json
 from mixnet_dense.export.hosted import exported_model, is_exported
 from mixnet_dense.weights.load import load_model
 
-KEEP_RATIO = "test_dataloader.dataset.pipeline.1.keep_ratio=True"
+RESIZE = "test_dataloader.dataset.pipeline.1"
+KEEP_RATIO = f"{RESIZE}.keep_ratio=True"
 
 
 def same_boxes(found, expected):
@@ -171,18 +172,26 @@ def test_the_ratio_is_kept_as_the_test_pipeline_keeps_it(files):
     assert dataclasses.replace(about, height=64, width=64).input_size((320, 320)) == (320, 320)
 
 
-def test_a_predictor_resizes_as_the_commands_do(files, tmp_path):
-    """mmdet's own call runs the config's test pipeline: (90, 120) becomes (240, 320)."""
+@pytest.mark.parametrize("option", [KEEP_RATIO, f"{RESIZE}.type=mixnet_dense.TensorFlowResize"])
+def test_a_predictor_resizes_as_the_commands_do(files, tmp_path, option):
+    """mmdet's own call runs the config's test pipeline: (90, 120) becomes (240, 320), if kept."""
     from mmdet.apis import inference_detector
 
-    out, options = tmp_path / "a.pt", ["--cfg-options", KEEP_RATIO]
+    out, options = tmp_path / "a.pt", ["--cfg-options", option]
     export(files, "detector", out, "--dynamic", "--size", "320", "320", *options)
-    config = load_config(DETECTOR, [KEEP_RATIO])
+    config = load_config(DETECTOR, [option])
     pictures = images(files)
     model = load_model(config, str(files / "detector.pth")).cpu()
     for predict in (load(str(out)), load(str(files / "detector.pth"), config)):
         for found, picture in zip(predict(pictures), pictures, strict=True):
             same_boxes(found, inference_detector(model, picture).pred_instances)
+
+
+def test_files_of_earlier_versions_are_resized_by_opencv(files):
+    about = describe(load_model(load_config(DETECTOR), str(files / "detector.pth")))
+    text = json.loads(about.to_json())
+    assert text.pop("resize") == "Resize"
+    assert from_json(json.dumps(text), "a.pt").resize == "Resize"
 
 
 def test_a_file_for_one_size_takes_no_other_ratio(files, tmp_path):

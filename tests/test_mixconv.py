@@ -64,6 +64,18 @@ def test_same_padding_equals_symmetric_on_odd_sizes():
 def test_pad_same_amounts():
     # H: ceil(5 / 2) = 3 outputs need (3 - 1) * 2 + 3 = 7, so 1 + 1; W: 4 needs 5, so 0 + 1
     assert pad_same(torch.zeros(1, 1, 5, 4), 3, 2).shape == (1, 1, 7, 5)
+    # a kernel smaller than the stride: 2 outputs need 3 of 4, which is no padding below 0
+    assert pad_same(torch.zeros(1, 1, 4, 5), 1, 2).shape == (1, 1, 4, 5)
+
+
+def test_sizes_of_same_padding_stay_short_in_an_export_for_any_size():
+    """Sizes that grow with each layer kept an export of SSDLite from ending in ten minutes."""
+    net = torch.nn.Sequential(*(MixConv2d(1, stride=2, padding="same") for _ in range(3)))
+    sizes = ({2: torch.export.Dim.DYNAMIC},)
+    program = torch.export.export(net, (torch.zeros(2, 1, 40, 8),), dynamic_shapes=sizes)
+    (found,) = program.graph.output_node().args[0]
+    assert len(str(found.meta["val"].shape[2])) < 40  # (rows - 1) // 8 + 1
+    assert program.module()(torch.zeros(2, 1, 33, 8)).shape == (2, 1, 5, 1)
 
 
 def test_dilated_replaces_large_kernels_only_at_stride_one():

@@ -26,7 +26,7 @@ from running import ROOT, tool
 
 from mixnet_dense import checkpoints
 from mixnet_dense.backbones import build_classifier
-from mixnet_dense.det.resize import resize
+from mixnet_dense.images import tensorflow_resize
 from mixnet_dense.registry import MODELS
 
 pytestmark = pytest.mark.real
@@ -147,7 +147,7 @@ def test_classifier_names_photographs(tmp_path):
         if name.startswith("foolbox/data/imagenet_"):
             label = int(Path(name).stem.rpartition("_")[2]) + 1  # 0 is the background
             image = np.asarray(Image.open(io.BytesIO(photographs.read(name))).convert("RGB"))
-            pixels = torch.from_numpy(resize(image, 224, 224)).permute(2, 0, 1)[None]
+            pixels = torch.from_numpy(tensorflow_resize(image, 224, 224)).permute(2, 0, 1)[None]
             with torch.inference_mode():
                 order = model(pixels / 127.5 - 1)[0].argsort(descending=True)
             places.append(order.tolist().index(label))

@@ -19,9 +19,9 @@ from mixnet_dense.det import (
     SSDLiteNeck,
     TensorFlowResize,
 )
-from mixnet_dense.det.resize import resize
 from mixnet_dense.export.description import pipeline_resize
 from mixnet_dense.export.fuse import fuse
+from mixnet_dense.images import tensorflow_resize
 
 
 @pytest.fixture(autouse=True)
@@ -157,16 +157,16 @@ def test_resize_reads_where_tensorflow_reads():
     # columns of the result at 0, 2 / 3, 4 / 3 of the image, rows at 0, 1 / 2, 1, 3 / 2
     image = np.array([[0, 3], [6, 9]], np.uint8)[..., None]
     expected = np.array([[0, 2, 3], [3, 5, 6], [6, 8, 9], [6, 8, 9]], np.float32)
-    found = resize(image, 3, 4)
+    found = tensorflow_resize(image, 3, 4)
     assert found.dtype == np.float32 and found.shape == (4, 3, 1)
     np.testing.assert_allclose(found[..., 0], expected, atol=1e-5)
 
 
 def test_resize_to_the_same_size_and_from_one_pixel():
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(resize(image, 7, 5), image)
+    np.testing.assert_array_equal(tensorflow_resize(image, 7, 5), image)
     pixel = np.broadcast_to(image[0, 0], (3, 4, 3))
-    np.testing.assert_array_equal(resize(image[:1, :1], 4, 3), pixel)
+    np.testing.assert_array_equal(tensorflow_resize(image[:1, :1], 4, 3), pixel)
 
 
 def test_transform_moves_boxes_too():
@@ -183,7 +183,8 @@ def test_transform_moves_boxes_too():
 
 def test_exported_files_are_of_the_size_that_images_are_stretched_to():
     config = Config.fromfile(ROOT / "configs" / "ssdlite_mobilenetv2_tf.py")
-    assert pipeline_resize(config) == ((300, 300), False)
+    expected = dict(resized=(300, 300), keep_ratio=False, resize="TensorFlowResize")
+    assert pipeline_resize(config) == expected
 
 
 # ------------------------------------------------------------------------ neck

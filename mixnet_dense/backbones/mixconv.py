@@ -17,8 +17,11 @@ PADDINGS = ("symmetric", "same")
 
 def pad_same(x: Tensor, kernel: int, stride: int, dilation: int = 1) -> Tensor:
     """Pad (N, C, H, W) as TensorFlow's SAME does: an odd pixel goes to the right or bottom."""
+    extent = (kernel - 1) * dilation + 1
     # Of positive numbers: where an exported file takes any size, it rounds quotients towards zero.
-    height, width = (max((kernel - 1) * dilation - (size - 1) % stride, 0) for size in x.shape[-2:])
+    height, width = ((size - 1) // stride * stride + extent - size for size in x.shape[-2:])
+    if extent < stride:  # negative only then; a limit would make the sizes in that file endless
+        height, width = max(height, 0), max(width, 0)
     return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
 
 

@@ -1,8 +1,8 @@
 """TensorFlow 1's bilinear resize, which its Object Detection API trains and tests with."""
 
-import numpy as np
 from mmdet.datasets.transforms import Resize
 
+from mixnet_dense.images import tensorflow_resize
 from mixnet_dense.registry import TRANSFORMS
 
 
@@ -30,24 +30,7 @@ class TensorFlowResize(Resize):
     def _resize_img(self, results: dict) -> None:
         image = results["img"]
         (width, height), (old_height, old_width) = results["scale"], image.shape[:2]
-        results["img"] = resize(image, width, height)
+        results["img"] = tensorflow_resize(image, width, height)
         results["img_shape"] = (height, width)
         results["scale_factor"] = (width / old_width, height / old_height)
         results["keep_ratio"] = False
-
-
-def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """An image (H, W, C) of any type stretched to (height, width, C) float32."""
-    low, high, part = _places(image.shape[0], height)
-    part = part[:, None, None]
-    rows = image[low] * (1 - part) + image[high] * part
-    low, high, part = _places(image.shape[1], width)
-    part = part[:, None]
-    return rows[:, low] * (1 - part) + rows[:, high] * part
-
-
-def _places(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each new pixel its two old neighbours, and its distance from the first of them."""
-    place = np.arange(new, dtype=np.float32) * np.float32(old / new)
-    low = place.astype(np.int64)
-    return low, np.minimum(low + 1, old - 1), place - low.astype(np.float32)

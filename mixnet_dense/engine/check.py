@@ -98,7 +98,7 @@ def _shapes(config: Config) -> Shapes:
     if not isinstance(head, dict) or not str(head.get("type")).endswith("SSDLiteHead"):
         return ()
     try:
-        if pipeline_resize(config)[1]:
+        if pipeline_resize(config).get("keep_ratio"):
             return ()
     except InputError:  # resized in a way that is not known here
         return ()

@@ -45,11 +45,9 @@ def export_int8(config: Config, model: nn.Module, images, request: Request) -> P
     """
     need_option(request.format, "int8", "--int8")
     need("--int8", "nncf", "onnxruntime")  # which runs the model for calibration
-    size, (measured, keep_ratio) = (
-        request.size or pipeline_resize(model.cfg)[0],
-        pipeline_resize(config),
-    )
-    if not request.dynamic and not keep_ratio and measured not in (None, size):
+    size, own = request.size or pipeline_resize(model.cfg)["resized"], pipeline_resize(config)
+    measured = None if request.dynamic or own.get("keep_ratio") else own["resized"]
+    if measured not in (None, size):
         raise InputError(
             "--int8: measures on images as the config's test pipeline resizes them, to "
             f"{' x '.join(map(str, measured))}, --size is {' x '.join(map(str, size))}"

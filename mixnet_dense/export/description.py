@@ -11,6 +11,7 @@ from torch import nn
 
 from mixnet_dense import __version__
 from mixnet_dense.errors import InputError
+from mixnet_dense.images import RESIZES
 
 KEY = "mixnet_dense"
 """The name of a file's metadata, which is JSON."""
@@ -43,6 +44,7 @@ class Description:
     padded: Sequence[int] | None = None  # (height, width) that images are padded to, if they are
     pad_value: float = 0.0  # of the input, right of and below such an image
     align_corners: bool = False  # how a segmenter's logits are resized
+    resize: str = "Resize"  # the kind of that Resize, a name in `images.RESIZES`
 
     @property
     def suppresses(self) -> bool:
@@ -95,7 +97,6 @@ def describe(
     config = model.cfg.model
     prepare = config.get("data_preprocessor") or {}
     head = getattr(model, "bbox_head", None)
-    resized, keep_ratio = pipeline_resize(model.cfg)
     mean = list(map(float, prepare.get("mean") or (0, 0, 0)))
     std = list(map(float, prepare.get("std") or (1, 1, 1)))
     padded, pad_value = _padding(prepare, zip(mean, std, strict=True) if preprocess else ())
@@ -112,14 +113,13 @@ def describe(
         batch=batch,
         height=size[0] if size else None,
         width=size[1] if size else None,
-        resized=resized,
         preprocess=preprocess,
         end_to_end=end_to_end,
         outputs=_outputs(head, end_to_end),
-        keep_ratio=keep_ratio,
         padded=padded,
         pad_value=pad_value,
         align_corners=head is None and model.decode_head.align_corners,
+        **pipeline_resize(model.cfg),
     )
 
 
@@ -151,8 +151,8 @@ def _outputs(head: nn.Module | None, end_to_end: bool) -> list[str]:
     return [f"{kind}_{level}" for kind in ("scores", "deltas") for level in levels]
 
 
-def pipeline_resize(config: Config) -> tuple[tuple[int, int] | None, bool]:
-    """(height, width) of the test pipeline's Resize, if any, and whether it keeps the ratio.
+def pipeline_resize(config: Config) -> dict:
+    """``resized``, ``keep_ratio`` and ``resize`` of a `Description`, from the test pipeline.
 
     Raises:
         InputError: the test pipeline resizes images in a way that is not supported.
@@ -162,10 +162,10 @@ def pipeline_resize(config: Config) -> tuple[tuple[int, int] | None, bool]:
         dataset = dataset.get("dataset") or next(iter(dataset.get("datasets", ())), None)
     steps = [step for step in (dataset or {}).get("pipeline", ()) if "Resize" in step["type"]]
     if not steps:
-        return None, False
+        return dict(resized=None)
     step, keep_ratio = steps[0], bool(steps[0].get("keep_ratio"))
-    stretched = step["type"].rpartition(".")[2] in ("Resize", "TensorFlowResize")
-    if len(steps) > 1 or not stretched or not step.get("scale"):
+    kind = step["type"].rpartition(".")[2]
+    if len(steps) > 1 or kind not in RESIZES or not step.get("scale"):
         types = ", ".join(step["type"] for step in steps)
         raise InputError(f"the test pipeline resizes by {types}: must be one Resize with a scale")
     prepare = config.model.get("data_preprocessor") or {}
@@ -173,4 +173,4 @@ def pipeline_resize(config: Config) -> tuple[tuple[int, int] | None, bool]:
         raise InputError("keep_ratio=True with pad_size_divisor: exported files are not padded")
     scale = step["scale"]  # (width, height), or one number for both
     width, height = (scale, scale) if isinstance(scale, int) else scale
-    return (height, width), keep_ratio
+    return dict(resized=(height, width), keep_ratio=keep_ratio, resize=kind)

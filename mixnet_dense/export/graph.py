@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from mixnet_dense.backbones.blocks import upsample
 from mixnet_dense.export.description import Description
 from mixnet_dense.export.fuse import fuse
+from mixnet_dense.images import RESIZES
 
 
 class Preprocess(nn.Module):
@@ -33,7 +33,8 @@ def network_input(
 ) -> Tensor:
     """Images (H, W, 3) uint8, BGR, as a file's input (N, 3, height, width) float32, or padded."""
     height, width = size
-    batch = torch.from_numpy(cv2.dnn.blobFromImages(list(images), size=(width, height)))
+    resized = np.stack([RESIZES[about.resize](image, width, height) for image in images])
+    batch = torch.from_numpy(resized).permute(0, 3, 1, 2).float().contiguous()
     batch = batch if about.preprocess else Preprocess(about)(batch)
     rows, columns = about.padded or size
     missing = (0, max(columns - width, 0), 0, max(rows - height, 0))
