@@ -120,13 +120,16 @@ def _greedy(corners, iou_threshold: float, offset: int):
 
 
 @contextmanager
-def fast_coco_evaluation():
-    """Within the block mmdet's CocoMetric scores with faster-coco-eval, where it is installed."""
+def fast_coco_evaluation(coco_metric: types.ModuleType):
+    """Within the block mmdet's CocoMetric scores with faster-coco-eval, where it is installed.
+
+    Args:
+        coco_metric: mmdet's module of that metric; this module imports no host.
+    """
     if find_spec("faster_coco_eval") is None:
         yield
         return
     from faster_coco_eval import COCOeval_faster
-    from mmdet.evaluation.metrics import coco_metric
 
     original = coco_metric.COCOeval
     coco_metric.COCOeval = COCOeval_faster

@@ -223,8 +223,8 @@ def test_the_fast_evaluation_has_the_numbers_of_pycocotools(use_cats):
     annotated.dataset, found = crowded_scene()
     annotated.createIndex()
     scores = []
-    for context in (fast_coco_evaluation, nullcontext):
-        with context():
+    for context in (fast_coco_evaluation(coco_metric), nullcontext()):
+        with context:
             scorer = coco_metric.COCOeval(annotated, annotated.loadRes(found), "bbox")
         scorer.params.maxDets, scorer.params.useCats = [100, 300, 1000], use_cats
         scorer.evaluate()
@@ -245,9 +245,9 @@ def test_evaluation_uses_the_fast_one_where_it_is_installed_and_puts_pycocotools
     module = types.SimpleNamespace(COCOeval_faster=fast)
     monkeypatch.setitem(sys.modules, "faster_coco_eval", module)
     monkeypatch.setattr("mixnet_dense.compat.find_spec", lambda name: name)
-    with fast_coco_evaluation():
+    with fast_coco_evaluation(coco_metric):
         assert coco_metric.COCOeval is fast
     assert coco_metric.COCOeval is before
     monkeypatch.setattr("mixnet_dense.compat.find_spec", lambda _name: None)
-    with fast_coco_evaluation():
+    with fast_coco_evaluation(coco_metric):
         assert coco_metric.COCOeval is before

@@ -17,6 +17,7 @@ import numpy as np
 from mmdet.datasets import CocoDataset as HostDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.evaluation.metrics import CocoMetric as HostMetric
+from mmdet.evaluation.metrics import coco_metric
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.logging import print_log
 
@@ -124,7 +125,7 @@ class CocoMetric(HostMetric):
             results = [(gt, _relabel(found, labels)) for gt, found in results]
         if not {"bbox", "proposal"}.issuperset(self.metrics):
             return super().compute_metrics(results)  # masks have not been compared
-        with compat.fast_coco_evaluation():
+        with compat.fast_coco_evaluation(coco_metric):
             return super().compute_metrics(results)
 
 
