@@ -10,7 +10,8 @@ from mixnet_dense.weights import hub, published
 
 
 def _load(checkpoint: str, map_location=None) -> dict:
-    return load_file(published.local(checkpoint), map_location)
+    """mmengine's loader; the tensors stay on the CPU until the model takes them."""
+    return load_file(published.local(checkpoint))
 
 
 CheckpointLoader.register_scheme(prefixes=tuple(hub.SOURCES), loader=hub.load, force=True)
