@@ -138,7 +138,10 @@ def test_model_zoo_is_what_the_configs_say():
     document = (ROOT / "docs" / "model_zoo.md").read_text()
     assert zoo.with_tables(document, ROOT / "configs") == document, "run complexity.py --zoo"
     for path in (ROOT / "configs").glob("*.py"):  # the others are a listed model's variants
-        assert path.stem.endswith(("_sample", "_pretrained")) or f"| [`{path.name}`]" in document
+        assert (
+            path.stem.endswith(("_sample", "_pretrained", "_finetune"))
+            or f"| [`{path.name}`]" in document
+        )
 
 
 def test_zoo_replaces_what_is_between_the_markers():

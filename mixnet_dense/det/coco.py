@@ -17,7 +17,7 @@ from mmdet.datasets.api_wrappers import COCO
 from mmdet.evaluation.metrics import CocoMetric as HostMetric
 from mmengine.fileio import LocalBackend, get_file_backend
 
-from mixnet_dense.errors import InputError
+from mixnet_dense.errors import InputError, shorten
 from mixnet_dense.registry import DATASETS, METRICS
 
 
@@ -64,13 +64,13 @@ class CocoDataset(HostDataset):
         if stray:
             raise InputError(
                 f"{path}: {sum(used[category] for category in stray)} annotations have the "
-                f"category_id {stray[0]}, allowed are {_shorten(sorted(ids.values()))}"
+                f"category_id {stray[0]}, allowed are {shorten(sorted(ids.values()))}"
             )
         classes = self.metainfo["classes"]
         if not any(name in ids for name in classes):
             raise InputError(
-                f"{path}: has the categories {_shorten(list(ids))}, none of which is among the "
-                f"config's classes {_shorten(classes)}; set metainfo=dict(classes=(...)) in the "
+                f"{path}: has the categories {shorten(list(ids))}, none of which is among the "
+                f"config's classes {shorten(classes)}; set metainfo=dict(classes=(...)) in the "
                 "datasets and num_classes in the head"
             )
         # One id per class, in order. Missing classes get negative ids, which no annotation has.
@@ -129,8 +129,3 @@ def _check_images(annotations: str, paths: Sequence[str]) -> None:
             f"{annotations}: {len(missing)} of {len(paths)} images are not there, "
             f"first {missing[0]}"
         )
-
-
-def _shorten(names: Sequence) -> str:
-    shown = ", ".join(map(str, names[:6]))
-    return shown if len(names) <= 6 else f"{shown}, … ({len(names)})"
