@@ -1,4 +1,6 @@
-"""The error for wrong input from the user."""
+"""The error for wrong input from the user, and the wording of messages."""
+
+from collections.abc import Sequence
 
 
 class InputError(ValueError):
@@ -15,3 +17,9 @@ def first_line(error: BaseException) -> str:
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
     lines = [line for line in str(text).splitlines() if line.strip()]
     return lines[0].strip() if lines else type(error).__name__
+
+
+def shorten(names: Sequence) -> str:
+    """Names in one line; of more than six the first six and how many there are."""
+    shown = ", ".join(map(str, names[:6]))
+    return shown if len(names) <= 6 else f"{shown}, … ({len(names)})"

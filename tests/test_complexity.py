@@ -140,7 +140,10 @@ def test_model_zoo_is_what_the_configs_say():
     written = (ROOT / "configs" / "metafile.yml").read_text()
     assert zoo.metafile(ROOT / "configs") == written, "run complexity.py --zoo"
     for path in (ROOT / "configs").glob("*.py"):  # the others are a listed model's variants
-        assert path.stem.endswith(("_sample", "_pretrained")) or f"| [`{path.name}`]" in document
+        assert (
+            path.stem.endswith(("_sample", "_pretrained", "_finetune"))
+            or f"| [`{path.name}`]" in document
+        )
 
 
 def test_zoo_replaces_what_is_between_the_markers():

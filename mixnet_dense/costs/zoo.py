@@ -13,7 +13,7 @@ from mixnet_dense.complexity import Cost
 from mixnet_dense.costs.report import model_row
 from mixnet_dense.errors import InputError
 
-_VARIANTS = ("_sample", "_pretrained")  # a listed model with other data or initial weights
+_VARIANTS = ("_sample", "_pretrained", "_finetune")  # a listed model with other data or weights
 _HEAD = (
     "| config | model | parameters | without batch norm | multiply-adds | the paper's |\n"
     "|---|---|---:|---:|---:|---|"

@@ -22,7 +22,7 @@ from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.logging import print_log
 
 from mixnet_dense import compat
-from mixnet_dense.errors import InputError
+from mixnet_dense.errors import InputError, shorten
 from mixnet_dense.registry import DATASETS, METRICS
 
 
@@ -72,13 +72,13 @@ class CocoDataset(HostDataset):
         if stray:
             raise InputError(
                 f"{path}: {sum(used[category] for category in stray)} annotations have the "
-                f"category_id {stray[0]}, allowed are {_shorten(sorted(ids.values()))}"
+                f"category_id {stray[0]}, allowed are {shorten(sorted(ids.values()))}"
             )
         classes = self.metainfo["classes"]
         if not any(name in ids for name in classes):
             raise InputError(
-                f"{path}: has the categories {_shorten(list(ids))}, none of which is among the "
-                f"config's classes {_shorten(classes)}; set metainfo=dict(classes=(...)) in the "
+                f"{path}: has the categories {shorten(list(ids))}, none of which is among the "
+                f"config's classes {shorten(classes)}; set metainfo=dict(classes=(...)) in the "
                 "datasets and num_classes in the head"
             )
         _check_names(path, classes, list(ids), strict=not self.test_mode)
@@ -86,7 +86,7 @@ class CocoDataset(HostDataset):
         if left:
             print_log(
                 f"{path}: {sum(left.values())} of {len(rows)} annotations are of categories that "
-                f"are no class of the config: {_shorten(list(left))}",
+                f"are no class of the config: {shorten(list(left))}",
                 "current",
             )
         # One id per class, in order. Missing classes get negative ids, which no annotation has.
@@ -149,7 +149,7 @@ def _check_names(path: str, classes: Sequence[str], known: Sequence[str], strict
     free = {name.lower(): name for name in known if name not in classes}
     near = difflib.get_close_matches(lacking[0].lower(), free, 1)
     line = f"{path}: has no category '{lacking[0]}', which is a class of the config"
-    line += f"; the nearest is '{free[near[0]]}'" if near else f", only {_shorten(known)}"
+    line += f"; the nearest is '{free[near[0]]}'" if near else f", only {shorten(known)}"
     line += f"; {len(lacking) - 1} more classes are not there" if lacking[1:] else ""
     if strict:
         raise InputError(
@@ -169,8 +169,3 @@ def _check_images(annotations: str, paths: Sequence[str]) -> None:
             f"{annotations}: {len(missing)} of {len(paths)} images are not there, "
             f"first {missing[0]}"
         )
-
-
-def _shorten(names: Sequence) -> str:
-    shown = ", ".join(map(str, names[:6]))
-    return shown if len(names) <= 6 else f"{shown}, … ({len(names)})"

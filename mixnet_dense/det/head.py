@@ -76,6 +76,11 @@ class SSDLiteHead(SSDHead):
         self.train_cfg = _merge("train_cfg", _TRAIN, train_cfg)
         self.test_cfg = _merge("test_cfg", _TEST, test_cfg)
 
+    @property
+    def class_convs(self) -> dict[str, int]:
+        """See `weights.transfer`."""
+        return {f"cls_convs.{level}.1": 1 for level in range(len(self.cls_convs))}
+
     def _flatten(self, maps: Sequence[Tensor], channels: int) -> Tensor:
         """Maps (N, anchors * channels, H, W) to (N, A, channels) in anchor order."""
         rows = [level.permute(0, 2, 3, 1).reshape(len(level), -1, channels) for level in maps]

@@ -1,6 +1,7 @@
 """Training a config, with mmengine's runner."""
 
 import copy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
@@ -10,6 +11,7 @@ from mmengine.runner import Runner
 from mixnet_dense.engine.check import check_before_training
 from mixnet_dense.engine.compiling import check_compiler, compile_backbone
 from mixnet_dense.engine.config import check_files
+from mixnet_dense.engine.finetune import FitCheckpointHook
 from mixnet_dense.engine.live import LiveProgressHook
 from mixnet_dense.engine.memory import keep_freed_memory
 from mixnet_dense.engine.runner import train_runner, unreadable_images_named, work_dir
@@ -30,6 +32,8 @@ def train(
 ) -> None:
     """Train and evaluate as the config says, on the processes that `runner.launch` joined.
 
+    From the checkpoint ``load_from`` comes what fits the model; see `weights.transfer`.
+
     Args:
         config: see `config.load_config`; it is not changed.
         folder: for logs and checkpoints; ``work_dirs/NAME`` by default.
@@ -41,9 +45,9 @@ def train(
         check: look at annotations and images first; see `check.check_before_training`.
 
     Raises:
-        InputError: see `config.check_files`, `check_before_training`, `runner.train_runner` and
-            `compiling.check_compiler`; no such checkpoint; or ``scale_lr`` without a
-            ``base_batch_size``.
+        InputError: see `config.check_files`, `check_before_training`, `runner.train_runner`,
+            `compiling.check_compiler` and `transfer.fit_checkpoint`; no such checkpoint; or
+            ``scale_lr`` without a ``base_batch_size``.
     """
     refused = keep_freed_memory()
     if compiled:
@@ -65,10 +69,14 @@ def train(
     if refused:
         runner.logger.info(f"freed memory goes back to the system: {', '.join(refused)} refused")
     runner.logger.info(learning_rate(config, runner.world_size))
+    schedulers, epoch = config.get("param_scheduler") or [], len(runner.train_dataloader)
+    for line in long_warm_ups(schedulers, epoch, runner.max_iters):
+        runner.logger.warning(line)
     if compiled:
         compile_backbone(runner.model)
     if not config.get("resume"):
         warn_pretrained(config, runner.logger)
+        runner.register_hook(FitCheckpointHook())
     _run(runner)
 
 
@@ -102,6 +110,26 @@ def learning_rate(config: Config, processes: int) -> str:
         return f"learning rate {scaled} for {images}: the config's {rate} is for {base}"
     advice = "" if batch == base else f"; --auto-scale-lr would make it {scaled}"
     return f"learning rate {rate} for {images}, as in the config, where it is for {base}{advice}"
+
+
+def long_warm_ups(schedulers: Sequence[Mapping] | Mapping, epoch: int, steps: int) -> list[str]:
+    """A line for each warm-up of the learning rate that is longer than a tenth of the training.
+
+    Args:
+        schedulers: the config's ``param_scheduler``.
+        epoch, steps: the steps of an epoch and of the whole training.
+    """
+    lines = []
+    for scheduler in [schedulers] if isinstance(schedulers, Mapping) else schedulers:
+        growing = scheduler.get("start_factor", 1) < scheduler.get("end_factor", 1)
+        end = scheduler.get("end", 0) * (epoch if scheduler.get("by_epoch", True) else 1)
+        if growing and 10 * end > steps:
+            lines.append(
+                f"warm-up takes {end} of {steps} steps, more than a tenth of the training: the "
+                "learning rate is low for too long. Train longer or set a smaller end in "
+                "param_scheduler; _base_/schedules/finetune.py is for little data"
+            )
+    return lines
 
 
 def _run(runner: Runner) -> None:

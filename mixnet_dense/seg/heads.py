@@ -72,6 +72,8 @@ class LRASPPHead(BaseDecodeHead):
             align_corners, init_cfg: as in mmseg's BaseDecodeHead.
     """
 
+    class_convs = {"conv_seg": 0, "low_seg": 0}  # see `weights.transfer`
+
     def __init__(
         self,
         in_channels: Sequence[int],
@@ -150,6 +152,8 @@ class RASPPHead(BaseDecodeHead):
         norm_cfg, dropout_ratio, out_channels, threshold, loss_decode, ignore_index, sampler,
             align_corners, init_cfg: as in mmseg's BaseDecodeHead.
     """
+
+    class_convs = {"conv_seg": 0}  # see `weights.transfer`
 
     def __init__(
         self,
