@@ -151,7 +151,10 @@ def test_a_training_begins_with_what_fits(detector, sample, tmp_path):
     text = text.replace('/"', '/", metainfo=dict(classes=("four", "disc", "coin"))', 1)
     text += '\ndefault_hooks = dict(fixed=dict(type="mixnet_dense.FixedNormHook"))\n'
     (tmp_path / "other.py").write_text(text)
+    annotations = (sample / "annotations/instances_train2017.json").read_text()
+    (tmp_path / "other.json").write_text(annotations.replace('"zero"', '"disc"'))
     options = [
+        f"train_dataloader.dataset.ann_file={tmp_path / 'other.json'}",
         f"load_from={detector / 'work/epoch_2.pth'}",
         "model.bbox_head.num_classes=3",
         "optim_wrapper.optimizer.lr=0.0",
