@@ -24,7 +24,8 @@ def run(main: Callable[[], object]) -> None:
         unfit = "operator torchvision::" in str(error)
         if _debug or not (unfit or isinstance(error, InputError)):
             raise
-        print(f"error: {_unfit_torchvision() if unfit else error}", file=sys.stderr)
+        line = _unfit_torchvision() if unfit else str(error)  # which may quote a broken file
+        print(f"error: {''.join(c if c.isprintable() else '?' for c in line)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -135,6 +135,17 @@ def test_bad_input_is_one_line_or_with_debug_a_traceback(monkeypatch, capsys):
         cli.run(lambda: main("--debug"))
 
 
+def test_what_a_broken_file_says_cannot_break_the_line(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_debug", False)
+
+    def main():
+        raise InputError("weight 'a\nb\x1b[1m\u2028c': is é")
+
+    with pytest.raises(SystemExit):
+        cli.run(main)
+    assert capsys.readouterr().err == "error: weight 'a?b?[1m?c': is é\n"
+
+
 def test_a_torchvision_of_another_torch_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(cli, "_debug", False)
     monkeypatch.setattr(cli, "version", dict(torchvision="0.24.0", torch="2.13.0+cpu").get)

@@ -7,6 +7,7 @@ import tarfile
 
 import numpy as np
 import pytest
+from running import tool
 from tensorflow_files import graph_def, model_json, served, write_model
 
 from mixnet_dense.errors import InputError
@@ -100,6 +101,15 @@ def test_other_types_are_left_out(tmp_path):
 # ---------------------------------------------------------- broken graph models
 
 
+def one_line(path, message, where):
+    """The command says what is wrong with a file, in one line, and writes nothing."""
+    out = path.with_name("weights.pth")
+    with pytest.raises(InputError, match=message) as caught:
+        tool("convert_weights")(path, out, "--source", "tensorflow", "--model", "mobilenetv1")
+    assert "\n" not in str(caught.value) and where in str(caught.value)
+    assert not out.exists()
+
+
 def edit(path, value):
     """A spoiler that puts a value at a path of model.json; None takes it away."""
 
@@ -141,6 +151,7 @@ BROKEN_MODELS = {
     "huger shape": (edit((*WEIGHT, "shape"), [2**70]), "shape cannot be"),
     "too many sizes": (edit((*WEIGHT, "shape"), [1] * 99), "shape cannot be"),
     "shape of a node": (edit((*DIM, "size"), "-2"), "shape cannot be"),
+    "type of a node": (edit((*NODE, "attr", "dtype", "type"), float("inf")), "not a GraphDef: .*inf"),
     "two of a name": (edit((*WEIGHT, "name"), "net/shape"), "two weights are named 'net/shape'"),
     "weight without node": (edit((*WEIGHT, "name"), "else"), "'net/weights': no weight has its"),
     "no node": (edit((*NODE,), None), "weight 'net/weights' has no node"),
@@ -164,9 +175,7 @@ def test_broken_graph_model_is_one_line(tmp_path, kind):
     spoil(model, shards)
     path = write_model(tmp_path / "models", model, shards)
     (tmp_path / "group1-shard1").write_bytes(bytes(40))  # what '..' would find
-    with pytest.raises(InputError, match=message) as caught:
-        read_graph(str(path))
-    assert "\n" not in str(caught.value) and str(path.parent) in str(caught.value)
+    one_line(path, message, str(path.parent))
 
 
 @pytest.mark.parametrize(
@@ -186,6 +195,17 @@ def test_nothing_there_is_one_line(tmp_path):
 
 
 # ------------------------------------------------------------ broken GraphDefs
+
+
+def sparse(sizes):
+    """An archive whose file is stored with holes, of these places and sizes."""
+    headers = {"GNU.sparse.map": sizes, "GNU.sparse.size": "9", "GNU.sparse.name": "graph.pb"}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("graph.pb")
+        member.pax_headers = headers
+        archive.addfile(member)
+    return buffer.getvalue()
 
 
 def spoiled(change):
@@ -225,6 +245,7 @@ BROKEN_GRAPHS = {
     "archive of zeros": (lambda: gzip.compress(bytes(2**20)), "no frozen graph"),
     "gzip of text": (lambda: gzip.compress(b"text" * 200), "not a readable .tar.gz"),
     "not gzip": (lambda: b"\x1f\x8b" + b"text" * 200, "not a readable .tar.gz"),
+    "archive with holes": (lambda: sparse("0,nine"), "not a readable .tar.gz"),
     "graph cut off in it": (lambda: tar({"a/graph.pb": binary()[:-9]}), "cut off"),
 }
 
@@ -234,9 +255,7 @@ def test_broken_graph_def_is_one_line(tmp_path, kind):
     make, message = BROKEN_GRAPHS[kind]
     path = tmp_path / "graph.pb"
     path.write_bytes(make())
-    with pytest.raises(InputError, match=message) as caught:
-        read_graph(str(path))
-    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+    one_line(path, message, str(path))
 
 
 def test_sizes_are_limited(tmp_path, monkeypatch):
@@ -250,6 +269,20 @@ def test_sizes_are_limited(tmp_path, monkeypatch):
         path.write_bytes(data)
         with pytest.raises(InputError, match=message):
             read_graph(str(path))
+
+
+def test_size_of_all_weights_is_limited(tmp_path, monkeypatch):
+    """A file may name one shard many times."""
+    model, shards = model_json(CONSTANTS, OPERATIONS)
+    for name in ("a", "b"):
+        weights = [dict(name=name, shape=[500], dtype="float32")]
+        model["weightsManifest"].append(dict(paths=["group1-shard1"] * 50, weights=weights))
+    path = write_model(tmp_path, model, shards)
+    limit = path.stat().st_size
+    assert 104 + 2000 < limit < 104 + 4000
+    monkeypatch.setattr(sources, "LIMIT", limit)
+    with pytest.raises(InputError, match=f"its weights take 2000 bytes, at most {limit - 2104}"):
+        read_graph(str(path))
 
 
 def test_missing_library_is_one_line(tmp_path, monkeypatch):

@@ -91,7 +91,7 @@ def unpack(location: str, data: bytes) -> bytes:
                     if member.size > LIMIT:
                         raise InputError(f"'{name}' has {member.size} bytes, at most {LIMIT}")
                     return archive.extractfile(member).read()
-    except (OSError, EOFError, zlib.error, tarfile.TarError, InputError) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError) as error:
         reason = f"not a readable .tar.gz: {first_line(error)}"
         raise InputError(f"{location}: {reason}") from error
     raise InputError(f"{location}: no frozen graph (.pb) among its first {_MEMBERS} files")

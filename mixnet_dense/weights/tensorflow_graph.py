@@ -164,14 +164,15 @@ def _from_json(location: str, data: bytes) -> Graph:
     message, json_format, _ = _messages()
     try:
         graph = json_format.ParseDict(topology, message(), ignore_unknown_fields=True)
-    except json_format.ParseError as error:
+    except (json_format.ParseError, OverflowError) as error:  # the latter of infinite numbers
         raise InputError(f"{location}: is not a GraphDef: {first_line(error)}") from error
-    constants, digest = {}, sha256()
+    constants, digest, spare = {}, sha256(), sources.LIMIT
     for group in _field(location, model, "weightsManifest", list):
-        for name, array in _group(location, group, digest):
+        for name, array in _group(location, group, digest, spare):
             if name in constants:
                 raise InputError(f"{location}: two weights are named '{name}'")
             constants[name] = array
+            spare -= array.nbytes
     nodes = _nodes(location, graph.node)
     for node in graph.node:
         tensor = node.attr["value"].tensor
@@ -197,8 +198,8 @@ def _encode_strings(location: str, node) -> None:
             raise InputError(f"{where} is not base64: {first_line(error)}") from error
 
 
-def _group(location: str, group, digest) -> Iterator[tuple[str, np.ndarray]]:
-    """The weights of a group of shards, by name; ``digest`` is updated with their bytes."""
+def _group(location: str, group, digest, spare: int) -> Iterator[tuple[str, np.ndarray]]:
+    """The weights of a group of shards, by name, in ``spare`` bytes; ``digest`` takes them up."""
     entries = []
     for weight in _field(location, group, "weights", list):
         name, kind = (_field(location, weight, key, str) for key in ("name", "dtype"))
@@ -209,9 +210,9 @@ def _group(location: str, group, digest) -> Iterator[tuple[str, np.ndarray]]:
         shape = _shape(where, _field(where, weight, "shape", list))
         entries.append((name, shape, np.dtype(kind).newbyteorder("<")))
     wanted = sum(math.prod(shape) * kind.itemsize for _, shape, kind in entries)
-    if wanted > sources.LIMIT:
-        raise InputError(f"{location}: its weights take {wanted} bytes, at most {sources.LIMIT}")
-    data, progress = b"", sources.megabytes(wanted)
+    if wanted > spare:
+        raise InputError(f"{location}: its weights take {wanted} bytes, at most {spare}")
+    data, progress = bytearray(), sources.megabytes(wanted)
     for path in _field(location, group, "paths", list):
         data += sources.load(_beside(location, path), wanted - len(data), progress)
     if len(data) != wanted:

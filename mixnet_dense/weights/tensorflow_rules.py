@@ -125,8 +125,8 @@ def layers(graph: Graph, eps: float) -> tuple[dict[str, Tensor], list[str]]:
         all other constants: anchors, preprocessing, shapes.
 
     Raises:
-        InputError: a layer's tensor is not float32, or a batch norm has no epsilon or
-            mismatched shapes.
+        InputError: a layer's tensor is not float32 or not finite, or a batch norm has no
+            epsilon or mismatched shapes.
     """
     left, state = dict(graph.constants), {}
     readers = _readers(graph.nodes)
@@ -152,6 +152,9 @@ def layers(graph: Graph, eps: float) -> tuple[dict[str, Tensor], list[str]]:
             scale = torch.ones_like(shift) if scale is None else _tensor(norm, scale)
             one = torch.ones_like(shift)
             state |= _batch_norm(f"{scope}.bn", [scale, shift, 0 * one, (1 - eps) * one], eps, eps)
+    for name, value in state.items():
+        if not value.isfinite().all():
+            raise InputError(f"'{name}': has values that are not finite numbers")
     tops = {scope.partition("/")[0] for scope in scopes}
     strays = {name for name in left if left[name].ndim and name.partition("/")[0] in tops}
     strays = {name for name in strays if left[name].dtype == np.float32}
