@@ -1,9 +1,12 @@
 """What the tools are made of, worked by hand."""
 
+from types import SimpleNamespace
+
 import pytest
 from mmengine.config import Config
 
 from mixnet_dense.engine.config import image_pipeline, without_annotations
+from mixnet_dense.engine.evaluate import category_ids
 from mixnet_dense.engine.memory import keep_freed_memory
 from mixnet_dense.engine.results import coco_ids
 from mixnet_dense.engine.runner import completed
@@ -104,3 +107,11 @@ def test_category_ids_where_no_file_says_them():
     eighty = ("person", *map(str, range(78)), "toothbrush")
     ids = coco_ids(eighty)
     assert len(ids) == 80 and ids[:12] == [*range(1, 12), 13] and ids[-1] == 90
+
+
+def test_category_ids_are_those_of_the_annotation_files_also_of_several():
+    one, same = (SimpleNamespace(cat_ids=[7, -2, 3]) for _ in range(2))
+    other, labels = SimpleNamespace(cat_ids=[1, 2, 3]), SimpleNamespace()
+    assert category_ids(one) == category_ids(SimpleNamespace(datasets=[one, same])) == [7, None, 3]
+    assert category_ids(SimpleNamespace(datasets=[one, other])) is None
+    assert category_ids(labels) is category_ids(SimpleNamespace(datasets=[labels])) is None

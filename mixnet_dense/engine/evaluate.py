@@ -63,6 +63,18 @@ def _results(runner: Runner, report: Path) -> ResultsHook:
     dataset = runner.test_loop.dataloader.dataset
     first = range(min(_PICTURES, len(dataset)))
     images = [Path(dataset.get_data_info(index)["img_path"]) for index in first]
+    described = Results(dataset.metainfo, category_ids(dataset))
+    return ResultsHook(described, picture_names(images, report))
+
+
+def category_ids(dataset) -> list[int | None] | None:
+    """The annotation file's id of each class, None for a class that it lacks.
+
+    None for a dataset that is not COCO's, and for a ConcatDataset whose files number differently.
+    """
+    parts = getattr(dataset, "datasets", None)
+    if parts:  # a ConcatDataset
+        first, *others = map(category_ids, parts)
+        return first if all(other == first for other in others) else None
     ids = getattr(dataset, "cat_ids", None)  # below zero: not in the annotation file
-    categories = ids and [number if number >= 0 else None for number in ids]
-    return ResultsHook(Results(dataset.metainfo, categories), picture_names(images, report))
+    return ids and [number if number >= 0 else None for number in ids]
