@@ -194,3 +194,7 @@ def test_a_warm_up_of_more_than_a_tenth_is_told():
     assert long_warm_ups(by_epoch, 10, 199)[0].startswith("warm-up takes 20 of 199 steps")
     falling = dict(type="LinearLR", start_factor=1.0, end_factor=0.0, by_epoch=False, end=600)
     assert long_warm_ups([falling], 1, 600) == []
+    late = dict(type="CosineAnnealingLR", by_epoch=False, begin=10)
+    assert long_warm_ups([late], 1, 11) == []
+    with pytest.raises(InputError, match="CosineAnnealingLR begins at step 10, the training has 5"):
+        long_warm_ups([late], 1, 5)

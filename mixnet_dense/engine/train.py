@@ -118,11 +118,20 @@ def long_warm_ups(schedulers: Sequence[Mapping] | Mapping, epoch: int, steps: in
     Args:
         schedulers: the config's ``param_scheduler``.
         epoch, steps: the steps of an epoch and of the whole training.
+
+    Raises:
+        InputError: a scheduler without an end begins after the training.
     """
     lines = []
     for scheduler in [schedulers] if isinstance(schedulers, Mapping) else schedulers:
+        unit = epoch if scheduler.get("by_epoch", True) else 1
+        begin, end = unit * scheduler.get("begin", 0), unit * scheduler.get("end", 0)
+        if begin >= steps and not end:
+            raise InputError(
+                f"param_scheduler: {scheduler['type']} begins at step {begin}, the training has "
+                f"{steps} steps"
+            )
         growing = scheduler.get("start_factor", 1) < scheduler.get("end_factor", 1)
-        end = scheduler.get("end", 0) * (epoch if scheduler.get("by_epoch", True) else 1)
         if growing and 10 * end > steps:
             lines.append(
                 f"warm-up takes {end} of {steps} steps, more than a tenth of the training: the "
