@@ -151,7 +151,10 @@ BROKEN_MODELS = {
     "huger shape": (edit((*WEIGHT, "shape"), [2**70]), "shape cannot be"),
     "too many sizes": (edit((*WEIGHT, "shape"), [1] * 99), "shape cannot be"),
     "shape of a node": (edit((*DIM, "size"), "-2"), "shape cannot be"),
-    "type of a node": (edit((*NODE, "attr", "dtype", "type"), float("inf")), "not a GraphDef: .*inf"),
+    "type of a node": (
+        edit((*NODE, "attr", "dtype", "type"), float("inf")),
+        "not a GraphDef: .*inf",
+    ),
     "two of a name": (edit((*WEIGHT, "name"), "net/shape"), "two weights are named 'net/shape'"),
     "weight without node": (edit((*WEIGHT, "name"), "else"), "'net/weights': no weight has its"),
     "no node": (edit((*NODE,), None), "weight 'net/weights' has no node"),

@@ -142,7 +142,10 @@ def test_nothing_in_a_layers_scope_is_lost():
     [
         ({"a/weights": np.ones((1, 1, 1, 1), np.int32)}, "'a/weights': is int32, must be float32"),
         ({"a/BatchNorm/beta": np.ones(1, np.int32)}, "beta': is int32"),
-        ({"a/weights": floats(np.nan, shape=(1, 1, 1, 1))}, "'a.weight': has values that are not f"),
+        (
+            {"a/weights": floats(np.nan, shape=(1, 1, 1, 1))},
+            "'a.weight': has values that are not f",
+        ),
         ({"a/BatchNorm/moving_variance": floats(-0.1)}, "'a.bn.weight': has values that are not f"),
         ({"a/BatchNorm/beta": floats(1, 2)}, "a.bn: its parts have the sizes"),
     ],
