@@ -31,7 +31,7 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=2),
 )
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, end=200),
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, end=100),
     dict(type="CosineAnnealingLR", T_max=1050, by_epoch=False),
 ]
 auto_scale_lr = dict(base_batch_size=8)

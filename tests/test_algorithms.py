@@ -6,8 +6,10 @@ import torch
 from mixnet_dense.backbones import MixConv2d, MixNet, set_algorithm
 from mixnet_dense.backbones.algorithms import (
     ALGORITHMS,
+    MIXCONV,
+    POINTWISE,
+    Call,
     choose,
-    choose_pointwise,
 )
 from mixnet_dense.backbones.blocks import PointwiseConv2d
 
@@ -24,14 +26,15 @@ def run(module, algorithm, x):
 
 
 def assert_algorithms_agree(module, x):
+    module, x = module.double(), x.double()
     for layout in LAYOUTS:
         laid_out = x.contiguous(memory_format=layout)
         expected = run(module, "split", laid_out)
         for algorithm in (*ALGORITHMS, None):
             for found, value in zip(run(module, algorithm, laid_out), expected, strict=True):
-                torch.testing.assert_close(found, value, rtol=1e-4, atol=1e-4)
+                torch.testing.assert_close(found, value, rtol=1e-9, atol=1e-9)
         with torch.no_grad():
-            torch.testing.assert_close(module(laid_out), expected[0], rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(module(laid_out), expected[0], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("padding", ["symmetric", "same"])
@@ -71,19 +74,43 @@ def test_only_groups_of_one_dilation_and_one_origin_merge():
     assert not MixConv2d(8, (1, 3), stride=2, padding="same").mergeable
 
 
-def test_choice_follows_gradients_layout_and_device():
+@pytest.mark.parametrize(
+    ("rules", "last", "train", "options", "algorithm"),
+    [
+        (MIXCONV, True, True, {}, "contiguous"),
+        (MIXCONV, False, True, {}, "split"),
+        (MIXCONV, True, False, {}, "merged"),
+        (MIXCONV, False, False, {}, "merged"),
+        (MIXCONV, True, False, dict(mergeable=False), "contiguous"),
+        (MIXCONV, False, False, dict(mergeable=False), "split"),
+        (MIXCONV, True, True, dict(bytes=2**26), "split"),
+        (MIXCONV, True, False, dict(device="cuda"), "split"),
+        (POINTWISE, True, True, {}, "merged"),
+        (POINTWISE, True, True, dict(narrowest=40), "grouped"),
+        (POINTWISE, True, False, {}, "grouped"),
+        (POINTWISE, False, True, {}, "split"),
+        (POINTWISE, True, False, dict(device="cuda"), "split"),
+    ],
+)
+def test_choice(rules, last, train, options, algorithm):
+    usual = dict(device="cpu", bytes=576, narrowest=2, mergeable=True)
+    call = Call(channels_last=last, training=train, **{**usual, **options})
+    assert next(rule.algorithm for rule in rules if rule.fits(call)) == algorithm
+
+
+def test_choice_sees_gradients_layout_and_device():
     plain = torch.zeros(1, 4, 6, 6)
     last = plain.contiguous(memory_format=torch.channels_last)
     weight = torch.nn.Parameter(torch.zeros(4, 1, 3, 3))
-    assert choose(last, weight, mergeable=True) == "contiguous"
-    assert choose(plain, weight, mergeable=True) == "split"
+    assert choose(MIXCONV, last, weight, 2) == "contiguous"
+    assert choose(MIXCONV, last, weight.detach(), 2) == "merged"
+    assert choose(MIXCONV, plain, weight, 2) == "split"
+    assert choose(MIXCONV, last.to("meta"), weight.detach(), 2) == "split"
     with torch.no_grad():
-        assert choose(last, weight, mergeable=True) == "merged"
-        assert choose(last, weight, mergeable=False) == "contiguous"
-    frozen = weight.detach()
-    assert choose(plain, frozen, mergeable=True) == "merged"
-    assert choose(last.to("meta"), frozen, mergeable=True) == "split"
-    assert (choose_pointwise(last), choose_pointwise(plain)) == ("merged", "split")
+        assert choose(MIXCONV, last, weight, 2) == "merged"
+        assert choose(MIXCONV, last, weight, 2, mergeable=False) == "contiguous"
+        assert choose(POINTWISE, last, weight, 2) == "grouped"
+    assert choose(POINTWISE, last, weight, 2) == "merged"
 
 
 def algorithms(net):

@@ -14,7 +14,8 @@ import torch
 from mmengine.config import Config
 from running import tool
 
-from mixnet_dense.benchmark import pipeline
+from mixnet_dense.backbones.algorithms import ALGORITHMS
+from mixnet_dense.benchmark import layers, pipeline
 from mixnet_dense.benchmark.others import others
 from mixnet_dense.benchmark.presentation import instructions, machine, table
 from mixnet_dense.benchmark.subjects import annotations, build, passes, reference, runners
@@ -162,6 +163,21 @@ def test_reference_is_the_plain_algorithm():
     outputs = model(torch.zeros(2, 3, 64, 64))
     assert all(output.is_contiguous() for output in outputs)
     assert {m.algorithm for m in model.modules() if hasattr(m, "algorithm")} == {"split"}
+    assert {m.inplace for m in model.modules() if hasattr(m, "inplace")} == {True}
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_every_algorithm_of_every_layer_with_groups_is_timed(train):
+    found = {}
+    for layer, algorithm, function in layers.runners("mixnet_s", torch.zeros(1, 3, 32, 32), train):
+        found.setdefault(layer, {})[algorithm] = function
+    assert list(found["mixnet_s 16 x 16 x 16; 1x1 to 96, 2 groups"]) == ["reference", *ALGORITHMS]
+    mixed = found["mixnet_s 144 x 8 x 8; kernels 3 5 7, stride 2"]
+    assert list(mixed) == ["reference", "split", "contiguous", "merged"]
+    # a map; or the gradients of the map and of three groups' weights
+    shapes = [list(each.shape) for each in mixed["merged"]()] if train else mixed["merged"]().shape
+    kernels = [[48, 1, size, size] for size in (3, 5, 7)]
+    assert shapes == ([[1, 144, 8, 8], *kernels] if train else (1, 144, 4, 4))
 
 
 def test_table_says_what_was_measured():

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import os
 import re
 import sys
 
@@ -19,8 +20,9 @@ def parse_args(argv=None) -> argparse.Namespace:
         "--mode",
         nargs="+",
         default=["inference"],
-        choices=("inference", "train", "predict", "data"),
-        help="predict: from a decoded image to boxes or classes, needs --checkpoint; "
+        choices=("inference", "train", "layers", "layers-train", "predict", "data"),
+        help="layers, layers-train: every algorithm of every layer with channel groups; "
+        "predict: from a decoded image to boxes or classes, needs --checkpoint; "
         "data: a config's training pipeline",
     )
     parser.add_argument("--batch", nargs="+", type=int, default=[1], help="images a call")
@@ -69,6 +71,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def main(args: argparse.Namespace) -> None:
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # else torch's profiler prints each start
     import torch
 
     from mixnet_dense.benchmark import exported, pipeline, presentation, rows

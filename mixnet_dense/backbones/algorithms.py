@@ -1,22 +1,95 @@
 """Equivalent algorithms for convolutions of channel groups, and the choice among them.
 
-The measurements that decide are in docs/performance.md; `tools/benchmark.py` repeats them.
+The choice is data: `MIXCONV` and `POINTWISE` are lists of rules, of which the first that fits a
+call is taken. `tools/benchmark.py mixnet_s mixnet_l --mode layers layers-train` measures all of
+them, layer by layer; docs/performance.md has the result.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-ALGORITHMS = ("split", "contiguous", "merged")
+ALGORITHMS = ("split", "contiguous", "grouped", "merged")
 """``split``: a convolution for each group on a view of the map, concatenated. ``contiguous``:
-the same on a dense copy of each group. ``merged``: one convolution for all groups, where smaller
-depthwise kernels get a border of zeros."""
+the same on a dense copy of each group. ``grouped``: torch's own convolution with groups, for 1x1
+kernels. ``merged``: one convolution with zeros: smaller depthwise kernels get a border of them,
+1x1 kernels are zero between the groups and there are no groups."""
+
+
+class Call(NamedTuple):
+    """What the choice depends on."""
+
+    device: str
+    channels_last: bool
+    training: bool
+    """Gradients are wanted, of the map or of the weight."""
+    bytes: int
+    """Of the input map."""
+    narrowest: int
+    """Channels of a group, of the input or of the output."""
+    mergeable: bool = True
+
+
+class Rule(NamedTuple):
+    """Where an algorithm is taken, and how many times as fast as the plain form it was there.
+
+    The plain form is ``split`` in the NCHW layout. Without gradients: one image of 320 x 320 on one
+    thread. With them: forward and backward of eight on two. Ranges are over the layers of MixNet-S
+    and MixNet-L that the rule fits, on an AMD EPYC with each instruction set.
+    """
+
+    fits: Callable[[Call], bool]
+    algorithm: str
+    avx512: str
+    avx2: str
+
+
+OTHER_DEVICES = Rule(lambda call: call.device != "cpu", "split", "not measured", "not measured")
+MIXCONV = (
+    OTHER_DEVICES,
+    # The gradient of a merged weight is computed for its zeros too, so only without gradients.
+    Rule(lambda call: call.mergeable and not call.training, "merged", "?", "?"),
+    # The dense copies are kept for the backward pass: too much memory for the largest maps.
+    Rule(
+        lambda call: call.channels_last and not (call.training and call.bytes >= 2**26),
+        "contiguous", "?", "?",
+    ),
+    Rule(lambda call: True, "split", "?", "?"),
+)  # fmt: skip
+POINTWISE = (
+    OTHER_DEVICES,
+    # oneDNN's gradients of groups of few channels are slow.
+    Rule(
+        lambda call: call.channels_last and call.training and call.narrowest <= 20,
+        "merged", "?", "?",
+    ),
+    Rule(lambda call: call.channels_last, "grouped", "?", "?"),
+    Rule(lambda call: True, "split", "1", "1"),
+)  # fmt: skip
+
+
+def choose(
+    rules: tuple[Rule, ...], x: Tensor, weight: Tensor, narrowest: int, mergeable: bool = True
+) -> str:
+    """The algorithm for a map and the weight (of the first group) of a layer; see `Call`."""
+    call = Call(
+        x.device.type,
+        is_channels_last(x),
+        torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad),
+        x.numel() * x.element_size(),
+        narrowest,
+        mergeable,
+    )
+    return next(rule.algorithm for rule in rules if rule.fits(call))
 
 
 def set_algorithm(model: nn.Module, algorithm: str | None) -> nn.Module:
     """Set the algorithm of every MixConv and every grouped 1x1 convolution, in place.
 
-    None is the automatic choice; ``merged`` means it too where groups cannot be merged, such as
-    those of unequal dilation.
+    None is the automatic choice. An algorithm that a layer does not have means it too: ``grouped``
+    for a MixConv, ``merged`` for groups that cannot be merged, such as those of unequal dilation.
 
     Raises:
         ValueError: not one of `ALGORITHMS`.
@@ -27,24 +100,6 @@ def set_algorithm(model: nn.Module, algorithm: str | None) -> nn.Module:
         if hasattr(module, "algorithm"):
             module.algorithm = algorithm
     return model
-
-
-def choose(x: Tensor, weight: Tensor, mergeable: bool) -> str:
-    """The algorithm for a MixConv: merged without gradients, else by memory layout.
-
-    The gradient of a merged weight is computed for its zeros too, so merging is slow in
-    training. Only CPUs were measured; other devices use ``split``.
-    """
-    if x.device.type != "cpu":
-        return "split"
-    if mergeable and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)):
-        return "merged"
-    return "contiguous" if is_channels_last(x) else "split"
-
-
-def choose_pointwise(x: Tensor) -> str:
-    """The algorithm for a grouped 1x1 convolution: torch's own is fast on channels_last only."""
-    return "merged" if x.device.type == "cpu" and is_channels_last(x) else "split"
 
 
 def is_channels_last(x: Tensor) -> bool:

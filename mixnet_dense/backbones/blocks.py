@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixnet_dense.backbones.algorithms import choose_pointwise, in_layout_of
+from mixnet_dense.backbones.algorithms import ALGORITHMS, POINTWISE, choose, in_layout_of
 from mixnet_dense.backbones.arch import Block, Network, squeeze_channels
 from mixnet_dense.backbones.mixconv import MixConv2d
 from mixnet_dense.backbones.taps import DEPTHWISE, EXPAND, OUT
 
 _ALIASES = {"HSwish": "Hardswish", "HSigmoid": "Hardsigmoid", "Swish": "SiLU"}
-_IN_PLACE = ("ReLU", "ReLU6", "Hardswish", "SiLU", "Mish")
+_IN_PLACE = ("ReLU", "ReLU6")  # the others' gradients need their input: autograd would copy it
 _OWN_NORM = "mixnet_dense.BatchNorm2d"
 
 
@@ -29,7 +29,7 @@ def build_act(name: str) -> nn.Module:
     """
     name = _ALIASES.get(name, name)
     if name not in nn.modules.activation.__all__:
-        known = ", ".join((*_IN_PLACE, *_ALIASES))
+        known = ", ".join((*_IN_PLACE, *_ALIASES.values(), *_ALIASES))
         raise ValueError(f"act={name!r}: must be an activation of torch.nn, such as {known}")
     kind = getattr(nn, name)
     return kind(inplace=True) if name in _IN_PLACE else kind()
@@ -90,20 +90,28 @@ class ConvNormAct(nn.Module):
 
 
 class PointwiseConv2d(nn.Conv2d):
-    """A bias-free 1x1 convolution, whose groups may run one after the other; see `algorithms`."""
+    """A bias-free 1x1 convolution, whose groups may be computed apart; see `algorithms`."""
+
+    algorithms = ALGORITHMS
 
     def __init__(self, in_channels: int, out_channels: int, groups: int):
         super().__init__(in_channels, out_channels, 1, groups=groups, bias=False)
         self.algorithm: str | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        algorithm = self.algorithm or choose_pointwise(x)
-        if self.groups == 1 or algorithm == "merged":
+        if self.groups == 1:
             return super().forward(x)
+        narrowest = min(self.in_channels, self.out_channels) // self.groups
+        algorithm = self.algorithm or choose(POINTWISE, x, self.weight, narrowest)
+        if algorithm == "grouped":
+            return super().forward(x)
+        weights = self.weight.chunk(self.groups)
+        if algorithm == "merged":
+            weight = torch.block_diag(*(part.flatten(1) for part in weights))
+            return F.conv2d(x, weight[:, :, None, None], self.bias)
         parts = x.chunk(self.groups, 1)
         if algorithm == "contiguous":
             parts = [in_layout_of(x, part) for part in parts]
-        weights = self.weight.chunk(self.groups)
         biases = [None] * self.groups if self.bias is None else self.bias.chunk(self.groups)
         grouped = zip(parts, weights, biases, strict=True)
         return torch.cat([F.conv2d(*group) for group in grouped], 1)

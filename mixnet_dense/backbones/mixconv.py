@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixnet_dense.backbones.algorithms import choose, in_layout_of
+from mixnet_dense.backbones.algorithms import MIXCONV, choose, in_layout_of
 from mixnet_dense.backbones.arch import check, check_kernels, partition_channels
 
 PADDINGS = ("symmetric", "same")
@@ -91,6 +91,11 @@ class MixConv2d(nn.ModuleList):
         self.mergeable = len({conv.dilation for conv in convs}) == 1 and not cropped
 
     @property
+    def algorithms(self) -> tuple[str, ...]:
+        """Those of `algorithms.ALGORITHMS` that this layer has."""
+        return ("split", "contiguous", *(["merged"] if self.mergeable else []))
+
+    @property
     def largest(self) -> DepthwiseConv2d:
         """The group with the largest kernel."""
         return max(self, key=lambda conv: conv.kernel_size[0])
@@ -107,8 +112,8 @@ class MixConv2d(nn.ModuleList):
         if len(self) == 1:
             return self[0](x)
         algorithm = self.algorithm
-        if algorithm is None or (algorithm == "merged" and not self.mergeable):
-            algorithm = choose(x, self[0].weight, self.mergeable)
+        if algorithm not in self.algorithms:
+            algorithm = choose(MIXCONV, x, self[0].weight, min(self.splits), self.mergeable)
         if algorithm == "merged":
             return self.largest.convolve(x, self.merged_weight())
         parts = x.split(self.splits, 1)

@@ -50,10 +50,12 @@ def build(name: str) -> nn.Module:
 
 
 def reference(model: nn.Module) -> nn.Module:
-    """Make a model compute by the plain algorithm: split convolutions, NCHW."""
+    """Make a model compute as timm does: split convolutions, NCHW, activations in place."""
     for module in model.modules():
         if hasattr(module, "channels_last"):
             module.channels_last = False
+        if hasattr(module, "inplace"):
+            module.inplace = True
     return set_algorithm(model, "split")
 
 

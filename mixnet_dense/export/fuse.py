@@ -10,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from mixnet_dense.backbones.blocks import SqueezeExcite
 from mixnet_dense.backbones.mixconv import DepthwiseConv2d, MixConv2d
 
+_IN_PLACE = (nn.Hardswish, nn.SiLU, nn.Mish)  # without gradients nobody needs their input
 _TRAINING_ONLY = ("auxiliary_head", "loss_cls", "loss_bbox", "loss_decode")
 
 
@@ -34,6 +35,8 @@ def fuse(model: nn.Module) -> nn.Module:
         for name in _TRAINING_ONLY:
             if name in module._modules:
                 module._modules[name] = None
+        if isinstance(module, _IN_PLACE):
+            module.inplace = True
     _fuse_children(fused)
     return fused
 
