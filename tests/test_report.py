@@ -10,7 +10,7 @@ from running import tool
 from mixnet_dense.errors import InputError
 from mixnet_dense.report import page, segmentation
 from mixnet_dense.report.compare import most_different
-from mixnet_dense.report.run import training_rows
+from mixnet_dense.report.run import training_log
 
 detection = pytest.importorskip("mixnet_dense.report.detection")
 CLASSES = ("cat", "dog", "cow")  # no cow ever occurs
@@ -290,25 +290,10 @@ def test_the_images_that_differ_most():
     assert most_different([one, two], 1) == ["b"]
 
 
-def test_training_rows_go_on_after_a_resume(tmp_path):
-    for name, rows in (
-        (
-            "1",
-            [
-                dict(step=1, loss=3),
-                dict(step=2, loss=2),
-                dict(step=1, mIoU=50),
-                dict(step=3, loss=1),
-            ],
-        ),
-        ("2", [dict(step=3, loss=1.5)]),
-        ("3_of_a_test", [dict(step=0, mIoU=60)]),
-    ):
-        (tmp_path / name / "vis_data").mkdir(parents=True)
-        lines = "\n".join(map(json.dumps, rows))
-        (tmp_path / name / "vis_data/scalars.json").write_text(lines)
-    expected = [
-        dict(step=1, loss=3), dict(step=2, loss=2), dict(step=2, mIoU=50), dict(step=3, loss=1.5)
-    ]  # fmt: skip
-    assert training_rows(str(tmp_path)) == training_rows(str(tmp_path / "x.pth")) == expected
-    assert training_rows("published://x") == []
+def test_the_log_of_a_training_is_thinned(tmp_path):
+    assert training_log("published://x") is None
+    (tmp_path / "1/vis_data").mkdir(parents=True)
+    rows = [dict(lr=1, loss=2.0, time=1.0, data_time=0.1, iter=step) for step in range(1200)]
+    (tmp_path / "1/vis_data/scalars.json").write_text("\n".join(map(json.dumps, rows)))
+    log = training_log(str(tmp_path))
+    assert log == training_log(str(tmp_path / "epoch_1.pth")) and len(log.train) == 400

@@ -76,7 +76,7 @@ class Results:
             return row
         from mmseg.visualization import SegLocalVisualizer
 
-        self._meta["palette"] = palette(self._meta)
+        self._meta = with_palette(self._meta)
         mask = mask_name(picture)
         mask.parent.mkdir(exist_ok=True)
         palette_image(labels, self._meta).save(mask)
@@ -89,18 +89,19 @@ class Results:
         visualizer.add_datasample("", image, sample, out_file=str(picture), **options)
 
 
-def palette(meta: Mapping) -> list:
-    """The RGB colours of a data set's classes; random ones, always the same, if it has none."""
-    count = len(meta["classes"])
-    if len(meta.get("palette") or ()) == count:
-        return list(meta["palette"])
-    return np.random.default_rng(0).integers(0, 256, (count, 3)).tolist()
+def with_palette(meta: Mapping) -> dict:
+    """A dataset's ``metainfo`` with a colour for each class, drawn by lot if there is none."""
+    classes = meta["classes"]
+    if len(meta.get("palette") or ()) == len(classes):
+        return dict(meta)
+    lots = np.random.default_rng(0).integers(0, 256, (len(classes), 3))
+    return dict(meta, palette=list(map(tuple, lots.tolist())))
 
 
 def palette_image(labels: np.ndarray, meta: Mapping) -> Image.Image:
     """Class numbers (H, W) as an image in the classes' colours; other numbers are black."""
     image = Image.fromarray(labels.astype(np.uint8))
-    image.putpalette(np.uint8(palette(meta)).tobytes())
+    image.putpalette(np.uint8(with_palette(meta)["palette"]).tobytes())
     return image
 
 

@@ -1,10 +1,10 @@
 """Several reports side by side."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from mixnet_dense.benchmark.presentation import markdown
@@ -40,7 +40,7 @@ def compare(folders: Sequence[str], out: str) -> str:
     rows = [numbers(report) for report in reports]
     every = dict.fromkeys(name for row in rows for name in row)
     table = {name: [row.get(name) for row in rows] for name in every}
-    names = [folder.rstrip("/") for folder in folders]
+    names = _short(folders)
     images = [
         {row["file_name"]: row for row in _read(folder, "images.json")["images"]}
         for folder in folders
@@ -56,7 +56,9 @@ def compare(folders: Sequence[str], out: str) -> str:
         measure="F1 of the boxes" if detects else "share of right pixels",
         detects=detects,
         curves=detects and _curves(names, reports),
-        chosen=[_pictured(place, file, images, folders) for place, file in enumerate(chosen)],
+        chosen=[
+            _pictured(place, file, images, folders, names) for place, file in enumerate(chosen)
+        ],
     )
     cells = ((name, *map(page.number, values)) for name, values in table.items())
     return markdown(("", *names), cells)
@@ -100,19 +102,24 @@ def most_different(images: Sequence[Mapping[str, Mapping]], most: int = _IMAGES)
 
 
 def _curves(names: Sequence[str], reports: Sequence[Mapping]) -> str:
-    recall = np.linspace(0, 1, 101)
-    curves = [report["detection"]["curves"]["iou50"] for report in reports]
-    known = {name: (recall, curve) for name, curve in zip(names, curves, strict=True) if curve}
-    return plots.lines(known, "Precision and recall at IoU 0.5", "recall", "precision")
+    found = (report["detection"]["curves"]["iou50"] for report in reports)
+    curves = {n: (page.RECALLS, curve) for n, curve in zip(names, found, strict=True) if curve}
+    return plots.lines(curves, "Precision and recall at IoU 0.5", "recall", "precision")
 
 
-def _pictured(place: int, file: str, images: Sequence[Mapping], folders: Sequence[str]) -> list:
+def _short(folders: Sequence[str]) -> list[str]:
+    """The folders without the parents that all have."""
+    paths = [Path(folder).resolve() for folder in folders]
+    common = os.path.commonpath([path.parent for path in paths])
+    return [path.relative_to(common).as_posix() for path in paths]
+
+
+def _pictured(id_: str, file: str, images: Sequence, folders: Sequence[str], names) -> list:
     """A file's rows of all reports, each with what its figure needs."""
-    first = page.with_picture(images[0][file], f"i{place}")
+    first = page.with_picture(images[0][file], id_)
     rows = []
-    for folder, report in zip(folders, images, strict=True):
-        row = dict(first, **report[file])
-        row["caption"] = f"{folder}: {row['score']:.2f}"
+    for folder, name, report in zip(folders, names, images, strict=True):
+        row = dict(first, **report[file], caption=f"{name}: {report[file]['score']:.2f}")
         if "mask" in row:
             with Image.open(Path(folder) / row["mask"]) as image:
                 row["map"] = page.small_map(image)

@@ -9,10 +9,13 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from mixnet_dense.engine.results import palette, palette_image
+from mixnet_dense.engine.curves import Log, draw_curves
+from mixnet_dense.engine.results import palette_image, with_palette
 from mixnet_dense.images import read_image
 from mixnet_dense.report import plots
 
+RECALLS = np.linspace(0, 1, 101)
+"""Where ``metrics.json`` has the precision."""
 _SIDE = 480  # of a picture in the page, in pixels
 _EXAMPLES = 3  # of each kind
 _KINDS = {
@@ -50,14 +53,14 @@ def render(path: Path, template: str, **values) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def write(path: Path, data: Mapping, rows: Sequence[dict], training: Sequence, dataset) -> None:
+def write(path: Path, data: Mapping, rows: Sequence[dict], log: Log | None, dataset) -> None:
     """Write ``index.html``.
 
     Args:
         path: of the page.
         data: the content of ``metrics.json``.
         rows: of ``images.json``.
-        training: see `run.training_rows`.
+        log: of the training, if there is one.
         dataset: the test set; a segmenter's has the annotated maps.
     """
     values = dict(title=f"{Path(data['config']).stem}: report", data=data, headline=headline(data))
@@ -69,15 +72,15 @@ def write(path: Path, data: Mapping, rows: Sequence[dict], training: Sequence, d
         matrix = data["segmentation"]["confusion"]
         confusion = plots.confusion(matrix, data["classes"], share=True)
         values.update(colours=colours, gallery=gallery, plots=dict(confusion=confusion))
-    main = next((name for name in ("coco/bbox_mAP", "mIoU") if name in data["metrics"]), "")
-    values["plots"]["training"] = training and plots.training(training, main)
+    values["plots"]["training"] = log and plots.svg(draw_curves(log))
     render(path, "report.html", **values)
 
 
 def headline(data: Mapping) -> dict:
     """The numbers that stand first, by name."""
+    unit = "" if data["task"] == "detection" else ", %"
     shown = {
-        name.rpartition("/")[2].removeprefix("bbox_"): value
+        name.rpartition("/")[2].removeprefix("bbox_") + unit: None if value == -1 else value
         for name, value in data["metrics"].items()
         if not name.startswith("IoU.") and not name.endswith("_precision")
     }
@@ -99,13 +102,28 @@ def _detection_plots(data: Mapping) -> dict[str, str | None]:
     }
     names = [*data["classes"], "background"]
     return dict(
-        curves=plots.precision_recall(found["curves"]),
-        calibration=plots.calibration(found["calibration"]["bins"]),
+        curves=_curves(found["curves"]),
+        calibration=_calibration(found["calibration"]["bins"]),
         sizes=plots.bars(sizes, "AP by the size of the boxes", "AP"),
         errors=plots.bars(found["errors"], "Kinds of boxes", "boxes", share=False),
         confusion=plots.confusion(found["confusion"], names),
         anchors=anchors and plots.bars(anchors, "Out of reach of all anchors", "share of boxes"),
     )
+
+
+def _curves(found: Mapping) -> str:
+    """Precision at two IoUs, and at 0.5 of each class if they are few."""
+    chosen = {"IoU 0.5": found["iou50"], "IoU 0.75": found["iou75"]}
+    if len(found["classes"]) <= 10:
+        chosen.update({f"{name}, 0.5": curve for name, curve in found["classes"].items()})
+    curves = {name: (RECALLS, curve) for name, curve in chosen.items() if curve}
+    return plots.lines(curves, "Precision and recall", "recall", "precision")
+
+
+def _calibration(bins: Sequence[Mapping]) -> str:
+    points = [[row[key] for row in bins] for key in ("score", "precision")]
+    curves = {"this detector": points, "right as often as it says": ([0, 1], [0, 1])}
+    return plots.lines(curves, "Calibration of the scores", "score", "share of right boxes")
 
 
 def _detection_gallery(data: Mapping, rows: Sequence[dict]) -> list[dict]:
@@ -147,7 +165,7 @@ def small_map(image: Image.Image) -> str:
 
 
 def _colours(meta: Mapping) -> Iterable:
-    return zip(meta["classes"], palette(meta), strict=True)
+    return zip(meta["classes"], with_palette(meta)["palette"], strict=True)
 
 
 def _segmentation_gallery(folder: Path, rows: Sequence[dict], dataset) -> list[dict]:

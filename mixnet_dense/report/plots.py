@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 _LINES = [(color, dash) for dash in ("-", "--", ":", "-.") for color in ("0.0", "0.45", "#c0392b")]
 _MOST = 12  # curves or rows that a picture can show
@@ -18,16 +17,21 @@ def data_uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _svg(draw, title: str, x: str = "", y: str = "", tall: float = 3.4) -> str:
-    """Let ``draw`` fill the axes of a picture that is as wide as a phone."""
-    with matplotlib.rc_context({"svg.hashsalt": "report", "font.size": 10}):
-        figure = Figure(figsize=(4.4, tall), layout="constrained")
-        axes = figure.subplots()
-        axes.set(title=title, xlabel=x, ylabel=y)
-        draw(axes)
-        file = io.BytesIO()
+def svg(figure: Figure) -> str:
+    """A figure as a data URI; equal figures give equal ones."""
+    file = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "report"}):
         figure.savefig(file, format="svg", metadata={"Date": None})
     return data_uri(file.getvalue(), "svg+xml")
+
+
+def _svg(draw, title: str, x: str = "", y: str = "", tall: float = 3.4) -> str:
+    """Let ``draw`` fill the axes of a picture that is as wide as a phone."""
+    figure = Figure(figsize=(4.4, tall), layout="constrained")
+    axes = figure.subplots()
+    axes.set(title=title, xlabel=x, ylabel=y)
+    draw(axes)
+    return svg(figure)
 
 
 def lines(curves: Mapping[str, tuple[Sequence, Sequence]], title: str, x: str, y: str) -> str:
@@ -43,30 +47,6 @@ def lines(curves: Mapping[str, tuple[Sequence, Sequence]], title: str, x: str, y
             axes.legend(fontsize=8)
 
     return _svg(draw, title, x, y)
-
-
-def precision_recall(curves: Mapping) -> str:
-    """The curves of ``metrics.json``: at two IoUs, and of the classes if they are few."""
-    recall = np.linspace(0, 1, 101)
-    chosen = {"IoU 0.5": curves["iou50"], "IoU 0.75": curves["iou75"]}
-    if len(curves["classes"]) <= _MOST - 2:
-        chosen.update({f"{name}, 0.5": curve for name, curve in curves["classes"].items()})
-    drawn = {name: (recall, curve) for name, curve in chosen.items() if curve}
-    return lines(drawn, "Precision and recall", "recall", "precision")
-
-
-def calibration(bins: Sequence[Mapping]) -> str:
-    """Scores beside the share of right boxes; the diagonal is a detector that is right as often
-    as it says."""
-
-    def draw(axes):
-        scores, shares = ([row[key] for row in bins] for key in ("score", "precision"))
-        axes.plot([0, 1], [0, 1], color="0.6", linestyle=":")
-        axes.plot(scores, shares, color="0", marker="o")
-        axes.set(xlim=(0, 1), ylim=(0, 1.02))
-        axes.grid(alpha=0.3)
-
-    return _svg(draw, "Calibration of the scores", "score", "share of right boxes")
 
 
 def bars(values: Mapping[str, float | None], title: str, x: str, share: bool = True) -> str:
@@ -112,22 +92,3 @@ def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str], share: bool
 
     title = "Confusion, % of the annotated pixels" if share else "Confusion, boxes"
     return _svg(draw, title, "found", "annotated", tall=4.4)
-
-
-def training(rows: Sequence[Mapping], metric: str) -> str:
-    """The loss, and a metric where it was measured; see `training_rows`."""
-
-    def draw(axes):
-        loss = [(row["step"], row["loss"]) for row in rows if "loss" in row]
-        loss = loss[:: len(loss) // 500 + 1]
-        axes.plot(*zip(*loss, strict=True), color="0.45")
-        axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        measured = [(row["step"], row[metric]) for row in rows if metric in row]
-        if measured:
-            right = axes.twinx()
-            right.plot(*zip(*measured, strict=True), color="0", marker="o", linestyle="--")
-            right.set_ylabel(f"{metric} (dashed)")
-            right.set_ylim(bottom=0)
-
-    return _svg(draw, "Training", "step", "loss (grey)")

@@ -1,7 +1,6 @@
 """Test a model and write its report."""
 
 import functools
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +12,10 @@ from torch import nn
 
 from mixnet_dense.benchmark.presentation import machine
 from mixnet_dense.complexity import measure
+from mixnet_dense.engine.curves import Log, read_log
 from mixnet_dense.engine.evaluate import evaluate
 from mixnet_dense.engine.runner import bare_model
+from mixnet_dense.errors import InputError
 from mixnet_dense.export.hosted import ExportedNetwork
 from mixnet_dense.files import check_writable, write_json
 from mixnet_dense.report import page, segmentation
@@ -42,7 +43,7 @@ def report(
     Args:
         config, model, folder: see `evaluate.evaluate`; ``metrics_out`` is its ``out``.
         out: folder.
-        checkpoint: as the user gave it; its folder may have the training's scalars.json.
+        checkpoint: as the user gave it; its folder may have the training's log.
 
     Raises:
         InputError: see `evaluate.evaluate`.
@@ -78,7 +79,7 @@ def report(
     write_json(str(target / "predictions.json"), collected.rows)
     write_json(str(target / "images.json"), dict(version=VERSION, images=rows))
     write_json(str(target / "metrics.json"), summary)
-    page.write(target / "index.html", summary, rows, training_rows(checkpoint), collected.dataset)
+    page.write(target / "index.html", summary, rows, training_log(checkpoint), collected.dataset)
 
 
 def _anchors(model: nn.Module) -> Callable[[tuple[int, int]], torch.Tensor] | None:
@@ -113,21 +114,11 @@ def _costs_and_speed(model: nn.Module, dataset) -> dict:
     return dict(costs=costs, speed=speed)
 
 
-def training_rows(checkpoint: str) -> list[dict]:
-    """The rows of the training that wrote a checkpoint, from mmengine's scalars.json.
-
-    Files of a resumed training follow each other. Measured metrics, which mmengine numbers by
-    epochs, get the step of the row before. [] if the folder has no such file.
-    """
-    path, rows = Path(checkpoint), []
-    folder = path if path.is_dir() else path.parent
-    for file in sorted(folder.glob("*/vis_data/scalars.json")):
-        new: list[dict] = []
-        for row in map(json.loads, file.read_text().splitlines()):
-            if "loss" in row:
-                new.append(row)
-            elif new:
-                new.append(dict(row, step=new[-1]["step"]))
-        if new:
-            rows = [row for row in rows if row["step"] < new[0]["step"]] + new
-    return rows
+def training_log(checkpoint: str) -> Log | None:
+    """The log of the training that wrote a checkpoint, with at most 1000 steps, if it is there."""
+    path = Path(checkpoint)
+    try:
+        log = read_log(path if path.is_dir() else path.parent)
+    except InputError:
+        return None
+    return Log(log.train[:: len(log.train) // 500 + 1], log.val)
