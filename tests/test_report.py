@@ -269,6 +269,7 @@ def test_reports_side_by_side(report, tmp_path, capsys):
     assert f"| mAP | {before} | 0.432 |\n" in capsys.readouterr().out
     text = (tmp_path / "c.html").read_text()
     assert text.count("<h3>") == 1 and "0.432" in text
+    assert text.count('<use href="#i0"/>') == 3 and text.count('<image id="i0"') == 1
     (other / "metrics.json").write_text(json.dumps(data | {"version": 2}))
     with pytest.raises(InputError, match="metrics.json: has version 2, this program reads 1"):
         tool("compare")(report, other)

@@ -56,9 +56,7 @@ def compare(folders: Sequence[str], out: str) -> str:
         measure="F1 of the boxes" if detects else "share of right pixels",
         detects=detects,
         curves=detects and _curves(names, reports),
-        chosen=[
-            _pictured(place, file, images, folders, names) for place, file in enumerate(chosen)
-        ],
+        chosen=[_pictured(f"i{n}", file, images, folders, names) for n, file in enumerate(chosen)],
     )
     cells = ((name, *map(page.number, values)) for name, values in table.items())
     return markdown(("", *names), cells)
