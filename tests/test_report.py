@@ -155,9 +155,12 @@ def test_rows_of_images():
     assert (row["file_name"], row["score"], row["count"]) == (
         "a.jpg", pytest.approx(2 / 3), {"right": 1, "missed": 1}
     )  # fmt: skip
-    assert [box["kind"] for box in row["annotated"]] == ["met", "missed"]
+    assert [box["kind"] for box in row["annotated"]] == ["right", "missed"]
     assert row["found"] == [dict(bbox=list(CAT[:4]), category="cat", kind="right", score=0.9)]
     assert empty["score"] == 1 and empty["found"] == []
+    found = [(*CAT[:4], 1, 0.9), (*CAT, 0.8), (*DOG[:4], 0, 0.8)]
+    _, (row,) = detection.analyse([photo([CAT, DOG], found, [(0, 0, 9, 9, 1)])], CLASSES)
+    assert [box["kind"] for box in row["annotated"]] == ["right", "wrong class", "crowd"]
 
 
 # ---------------------------------------------------------------- segmentation

@@ -184,10 +184,11 @@ def _unreached(photos: Sequence[Photo], anchors) -> list[dict]:
 
 def _image(photo: Photo, judged: Judged, classes: Sequence[str], threshold: float) -> dict:
     """A row of ``images.json``; boxes are x, y, width, height in pixels."""
-    kept = photo.scores >= threshold
-    met = set(judged.box[kept].tolist())
+    kept, met = photo.scores >= threshold, {}
+    for kind in (_PLACED, _CLASS, _RIGHT):
+        met.update(dict.fromkeys(judged.box[kept & (judged.kind == kind)].tolist(), KINDS[kind]))
     fates = [
-        "crowd" if crowd else "met" if box in met else "missed"
+        "crowd" if crowd else met.get(box, "missed")
         for box, crowd in enumerate(photo.crowd.tolist())
     ]
     kinds = [KINDS[kind] for kind in judged.kind[kept]]
