@@ -122,7 +122,7 @@ def _curves(found: Mapping) -> str:
 
 def _calibration(bins: Sequence[Mapping]) -> str:
     points = [[row[key] for row in bins] for key in ("score", "precision")]
-    curves = {"this detector": points, "right as often as it says": ([0, 1], [0, 1])}
+    curves = {"this detector": points, "right as often as it says": (RECALLS, RECALLS)}
     return plots.lines(curves, "Calibration of the scores", "score", "share of right boxes")
 
 
@@ -130,11 +130,14 @@ def _detection_gallery(data: Mapping, rows: Sequence[dict]) -> list[dict]:
     """For each kind the images with most boxes of it, each image once."""
     groups, shown = [], set()
     for kind, text in _KINDS.items():
+        total = data["detection"]["errors"][kind]
+        if not total:
+            continue
         left = [row for row in rows if row["count"].get(kind) and row["file_name"] not in shown]
         left.sort(key=lambda row: (kind == "right" and -row["score"], -row["count"][kind]))
         shown.update(row["file_name"] for row in left[:_EXAMPLES])
         chosen = [with_picture(row, f"i{kind[:2]}{n}") for n, row in enumerate(left[:_EXAMPLES])]
-        total = data["detection"]["errors"][kind]
+        text += "" if chosen else " All images with such boxes are shown above."
         groups.append(dict(title=f"{kind.capitalize()}: {total:,} boxes", text=text, rows=chosen))
     return groups
 

@@ -18,7 +18,8 @@ def data_uri(content: bytes, kind: str) -> str:
 
 
 def svg(figure: Figure) -> str:
-    """A figure as a data URI; equal figures give equal ones."""
+    """A figure, made as wide as a phone, as a data URI; equal figures give equal ones."""
+    figure.set_figwidth(4.4)
     file = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "report"}):
         figure.savefig(file, format="svg", metadata={"Date": None})
@@ -26,8 +27,9 @@ def svg(figure: Figure) -> str:
 
 
 def _svg(draw, title: str, x: str = "", y: str = "", tall: float = 3.4) -> str:
-    """Let ``draw`` fill the axes of a picture that is as wide as a phone."""
-    figure = Figure(figsize=(4.4, tall), layout="constrained")
+    """Let ``draw`` fill the axes of a picture; ``tall`` in inches."""
+    figure = Figure(layout="constrained")
+    figure.set_figheight(tall)
     axes = figure.subplots()
     axes.set(title=title, xlabel=x, ylabel=y)
     draw(axes)
@@ -35,12 +37,13 @@ def _svg(draw, title: str, x: str = "", y: str = "", tall: float = 3.4) -> str:
 
 
 def lines(curves: Mapping[str, tuple[Sequence, Sequence]], title: str, x: str, y: str) -> str:
-    """Curves by name, each x and y, in the unit square."""
+    """Curves by name, each x and y, in the unit square; few points are marked."""
 
     def draw(axes):
         for number, (name, points) in enumerate(curves.items()):
             color, dash = _LINES[number % len(_LINES)]
-            axes.plot(*points, color=color, linestyle=dash, label=name)
+            marker = "o" if len(points[0]) <= 10 else ""
+            axes.plot(*points, color=color, linestyle=dash, marker=marker, label=name)
         axes.set(xlim=(0, 1), ylim=(0, 1.02))
         axes.grid(alpha=0.3)
         if curves:

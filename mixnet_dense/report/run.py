@@ -56,7 +56,7 @@ def report(
     if not is_main_process():
         return
     classes = list(collected.dataset.metainfo["classes"])
-    detects = hasattr(bare_model(model), "bbox_head")
+    detects = not isinstance(collected.images[0], segmentation.Map)
     if detects:
         from mixnet_dense.report import detection  # needs mmdet, segmenters do without
 
@@ -84,7 +84,8 @@ def report(
 
 def _anchors(model: nn.Module) -> Callable[[tuple[int, int]], torch.Tensor] | None:
     """See `detection.analyse`; None for a network without SSDLite's anchors."""
-    generator = getattr(model.bbox_head, "prior_generator", None)
+    head = getattr(model, "bbox_head", None)  # two-stage detectors have none
+    generator = getattr(head, "prior_generator", None)
     if not hasattr(generator, "anchors"):
         return None
 
