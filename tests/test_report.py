@@ -1,6 +1,7 @@
 """Reports: hand-made cases with known answers, and the files that the tools write."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -253,8 +254,16 @@ def test_a_segmenters_report(segmenter, tmp_path):
     assert len(rows) == 4 and all((tmp_path / "a" / row["mask"]).is_file() for row in rows)
     text = (tmp_path / "a/index.html").read_text()
     assert text.count('<img src="data:image/png') == 3 * 4  # annotated, found, wrong
-    tool("compare")(tmp_path / "a", tmp_path / "a", "--out", tmp_path / "c.html")
-    assert "differ most" in (tmp_path / "c.html").read_text()
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    rows[2]["score"] += 0.1
+    (tmp_path / "b/images.json").write_text(json.dumps(dict(version=1, images=rows)))
+    both = (tmp_path / "a", tmp_path / "b", "--out", tmp_path / "c.html")
+    tool("compare")(*both)
+    text = (tmp_path / "c.html").read_text()
+    assert text.count("<h3>") == 1 and text.count('<img src="data:image/png') == 2
+    (tmp_path / "b" / rows[2]["mask"]).unlink()
+    with pytest.raises(InputError, match="leftImg8bit.png: not there"):
+        tool("compare")(*both)
 
 
 def test_reports_side_by_side(report, tmp_path, capsys):

@@ -28,8 +28,8 @@ def compare(folders: Sequence[str], out: str) -> str:
         The page's table of numbers as text.
 
     Raises:
-        InputError: a folder has no report that this version reads; the tasks differ; or the page
-            cannot be written.
+        InputError: a folder has no report that this version reads, or not all of it; the tasks
+            differ; or the page cannot be written.
     """
     check_writable(out)
     reports = [_read(folder, "metrics.json") for folder in folders]
@@ -119,7 +119,10 @@ def _pictured(id_: str, file: str, images: Sequence, folders: Sequence[str], nam
     for folder, name, report in zip(folders, names, images, strict=True):
         row = dict(first, **report[file], caption=f"{name}: {report[file]['score']:.2f}")
         if "mask" in row:
-            with Image.open(Path(folder) / row["mask"]) as image:
+            mask = Path(folder) / row["mask"]
+            if not mask.is_file():
+                raise InputError(f"{mask}: not there, images.json of this report names it")
+            with Image.open(mask) as image:
                 row["map"] = page.small_map(image)
         rows.append(row)
     return rows

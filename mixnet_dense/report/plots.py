@@ -74,14 +74,15 @@ def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str], share: bool
     per cent.
     """
     matrix = np.array(matrix)
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     if len(names) > _MOST:
         wrong = matrix + matrix.T
         np.fill_diagonal(wrong, 0)
         if "background" == names[-1]:  # keep it
             wrong[-1] = wrong.sum() + 1
         kept = np.sort(np.argsort(-wrong.sum(1), kind="stable")[:_MOST])
-        matrix, names = matrix[np.ix_(kept, kept)], [names[at] for at in kept]
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+        matrix, shares = matrix[np.ix_(kept, kept)], shares[np.ix_(kept, kept)]
+        names = [names[at] for at in kept]
 
     def draw(axes):
         axes.imshow(shares, cmap="Greys", vmin=0, vmax=1)
