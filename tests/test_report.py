@@ -123,7 +123,8 @@ def test_nothing_annotated():
 
 def test_boxes_in_a_crowd_region_are_not_counted():
     crowd = (0, 0, 400, 400, 0)
-    numbers, kinds = counted(photo([CAT], [(*CAT, 0.9), (300, 9, 50, 50, 0, 0.8)], [crowd]))
+    inside, whole = (300, 9, 50, 50, 0, 0.95), (*crowd, 0.92)
+    numbers, kinds = counted(photo([CAT], [inside, whole, (*CAT, 0.9)], [crowd]))
     assert kinds == {"right": 1} and numbers["annotated"] == 1
     assert numbers["confusion"][3] == [0, 0, 0, 0] and numbers["ap"][0]["all"] == 1
     _, kinds = counted(photo([CAT], [(*CAT, 0.9), (300, 9, 50, 50, 1, 0.95)], [crowd]))
@@ -134,6 +135,13 @@ def test_errors_below_the_best_threshold_are_left_out():
     found = [(*CAT, 0.9), (*DOG, 0.7), (300, 0, 50, 50, 0, 0.6), (300, 60, 50, 50, 0, 0.5)]
     numbers, kinds = counted(photo([CAT, DOG], found))
     assert numbers["threshold"] == 0.7 and kinds == {"right": 2}
+
+
+def test_average_precision_by_hand():
+    # IoU 0.54 and right up to IoU 0.5, after a box in the background: half of the boxes
+    numbers, _ = counted(photo([CAT], [(300, 0, 50, 50, 0, 0.9), (40, 10, 100, 100, 0, 0.8)]))
+    assert numbers["curves"]["iou50"] == [0.5] * 101 and numbers["curves"]["iou75"] == [0] * 101
+    assert (numbers["ap"][1]["iou50"], numbers["ap"][1]["all"]) == pytest.approx((0.5, 0.05))
 
 
 def test_boxes_that_no_anchor_reaches():
