@@ -245,6 +245,23 @@ def test_a_page_needs_no_other_file(report):
     assert text.count("<svg viewBox") >= 6
 
 
+def test_the_images_with_most_errors_of_each_kind_are_shown_once(sample):
+    kinds = ("missed", "badly placed", "background")
+    names = sorted(map(str, (sample / "train2017").glob("*.jpg")))
+    rows = [  # each image has all kinds, and most of one of them
+        dict(file_name=name, score=0, count=dict.fromkeys(kinds, 1) | {kinds[n % 3]: 9 + n})
+        for n, name in enumerate(names)
+    ]
+    errors = {"right": 0, "duplicate": 0, "wrong class": 0} | dict.fromkeys(kinds, 30)
+    groups = page.detection_gallery(dict(detection=dict(errors=errors)), rows)
+    titles = ["Missed: 30 boxes", "Badly placed: 30 boxes", "Background: 30 boxes"]
+    assert [group["title"] for group in groups] == titles
+    shown = [[names.index(row["file_name"]) for row in group["rows"]] for group in groups]
+    assert shown == [[6, 3, 0], [7, 4, 1], [5, 2]]
+    ids = [row["image"] for group in groups for row in group["rows"]]
+    assert len(set(ids)) == len(ids) == 8
+
+
 def test_names_cannot_become_markup(tmp_path):
     page.render(tmp_path / "a.html", "base.html", title="<script>")
     assert "<script>" not in (tmp_path / "a.html").read_text()

@@ -65,7 +65,7 @@ def write(path: Path, data: Mapping, rows: Sequence[dict], log: Log | None, data
     """
     values = dict(title=f"{Path(data['config']).stem}: report", data=data, headline=headline(data))
     if data["task"] == "detection":
-        values.update(plots=_detection_plots(data), gallery=_detection_gallery(data, rows))
+        values.update(plots=_detection_plots(data), gallery=detection_gallery(data, rows))
     else:
         colours = [(n, "rgb({}, {}, {})".format(*c)) for n, c in _colours(dataset.metainfo)]
         gallery = _segmentation_gallery(path.parent, rows, dataset)
@@ -126,7 +126,7 @@ def _calibration(bins: Sequence[Mapping]) -> str:
     return plots.lines(curves, "Calibration of the scores", "score", "share of right boxes")
 
 
-def _detection_gallery(data: Mapping, rows: Sequence[dict]) -> list[dict]:
+def detection_gallery(data: Mapping, rows: Sequence[dict]) -> list[dict]:
     """For each kind the images with most boxes of it, each image once."""
     groups, shown = [], set()
     for kind, text in _KINDS.items():
@@ -135,8 +135,8 @@ def _detection_gallery(data: Mapping, rows: Sequence[dict]) -> list[dict]:
             continue
         left = [row for row in rows if row["count"].get(kind) and row["file_name"] not in shown]
         left.sort(key=lambda row: (kind == "right" and -row["score"], -row["count"][kind]))
-        shown.update(row["file_name"] for row in left[:_EXAMPLES])
-        chosen = [with_picture(row, f"i{kind[:2]}{n}") for n, row in enumerate(left[:_EXAMPLES])]
+        chosen = [with_picture(row, f"i{len(shown) + n}") for n, row in enumerate(left[:_EXAMPLES])]
+        shown.update(row["file_name"] for row in chosen)
         text += "" if chosen else " All images with such boxes are shown above."
         groups.append(dict(title=f"{kind.capitalize()}: {total:,} boxes", text=text, rows=chosen))
     return groups
