@@ -51,6 +51,10 @@ def test_wheel_has_the_repository_s(built, name):
     assert files(built / "wheel/mixnet_dense/.mim" / name) == files(ROOT / name)
 
 
+def test_wheel_has_the_templates_of_reports(built):
+    assert files(built / "wheel/mixnet_dense/report") == files(ROOT / "mixnet_dense/report")
+
+
 def test_source_distribution_builds_the_same_wheel(built):
     assert files(built / "again") == files(built / "wheel")
 

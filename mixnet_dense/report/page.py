@@ -20,7 +20,7 @@ _SIDE = 480  # of a picture in the page, in pixels
 _EXAMPLES = 3  # of each kind
 _KINDS = {
     "missed": "Annotated boxes where nothing of their class was found and no other class instead.",
-    "wrong class": "The box is there, but it is annotated as another class.",
+    "wrong class": "The box fits an object that is annotated as another class.",
     "badly placed": "A box of the class is there, but the IoU is between 0.1 and 0.5.",
     "duplicate": "The object was found before, with a higher score.",
     "background": "Nothing is annotated there: an error of the detector, or of the labels.",
