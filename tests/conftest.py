@@ -79,6 +79,17 @@ def detector(sample, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def report(detector, tmp_path_factory):
+    """A folder with ``metrics.json`` and the ``report/`` of the detector on ``odd.json``."""
+    folder = tmp_path_factory.mktemp("report")
+    arguments = (detector / "detector.py", detector / "work", "--work-dir", folder / "log")
+    out = ("--out", folder / "metrics.json", "--report", folder / "report")
+    options = ("--cfg-options", f"test_dataloader.dataset.ann_file={detector / 'odd.json'}")
+    tool("test")(*arguments, *out, *options)
+    return folder
+
+
 def _odd_annotations(folder, sample):
     images = json.loads((sample / "annotations/instances_val2017.json").read_text())["images"]
     images = [dict(images[index], id=image_id) for index, image_id in ((1, 7), (0, 3), (3, 12))]

@@ -59,11 +59,15 @@ def test_two_processes_score_as_one(two, request, tmp_path, task):
     arguments = ("--work-dir", tmp_path / "log", "--report", tmp_path / "report")
     command = (folder / f"{task}.py", folder / "work", *arguments, *three_images(task, folder))
     tool("test")(*command)
-    for name, size in (("metrics.json", 1), ("predictions.json", 60 if task == "detector" else 3)):
+    for name in ("metrics", "images", "predictions"):
         one, both = (
-            json.loads((place / "report" / name).read_text()) for place in (tmp_path, two / task)
+            json.loads((place / f"report/{name}.json").read_text())
+            for place in (tmp_path, two / task)
         )
-        assert one == both and len(one) == size
+        if name == "predictions":
+            assert one == both and len(one) == (60 if task == "detector" else 3)
+        else:
+            assert one.pop("speed", 0) != both.pop("speed", 1) and one == both
     metric, largest = METRICS[task]
     value = json.loads((tmp_path / "report/metrics.json").read_text())["metrics"][metric]
     assert 0.01 * largest < value < 0.99 * largest

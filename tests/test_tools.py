@@ -31,28 +31,10 @@ def odd(detector):
     return [f"test_dataloader.dataset.ann_file={detector / 'odd.json'}"]
 
 
-@pytest.fixture(scope="module")
-def report(detector, tmp_path_factory):
-    """What ``tools/test.py --report`` writes of the three images."""
-    folder = tmp_path_factory.mktemp("report")
-    arguments = (detector / "detector.py", detector / "work", "--work-dir", folder / "log")
-    out = ("--out", folder / "metrics.json", "--report", folder / "report")
-    tool("test")(*arguments, *out, "--cfg-options", *odd(detector))
-    return folder
-
-
 def test_training_leaves_checkpoints_with_class_names(detector):
     checkpoint = torch.load(detector / "work" / "epoch_2.pth", weights_only=False)
     assert checkpoint["meta"]["dataset_meta"]["classes"] == ("coin", "zero", "three", "four")
     assert checkpoint["meta"]["epoch"] == 2
-
-
-def test_report_has_metrics_predictions_and_pictures(report):
-    found = sorted(path.name for path in (report / "report").iterdir())
-    names = ["000000.jpg", "000001.jpg", "000003.jpg"]
-    assert found == [*names, "metrics.json", "predictions.json"]
-    texts = [(report / name).read_text() for name in ("metrics.json", "report/metrics.json")]
-    assert texts[0] == texts[1]
 
 
 def test_predictions_score_in_coco_what_the_command_says(detector, report):

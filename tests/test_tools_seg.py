@@ -20,6 +20,7 @@ from mixnet_dense.engine.evaluate import evaluate
 from mixnet_dense.engine.predict import predict
 from mixnet_dense.errors import InputError
 from mixnet_dense.registry import MODELS
+from mixnet_dense.report.collect import Collector
 
 
 def test_training_saves_the_best_and_class_names(segmenter):
@@ -40,12 +41,13 @@ def test_evaluation_has_every_classs_iou(segmenter, tmp_path, flags):
     known = [metrics[name] for name in classes if metrics[name] is not None]
     assert metrics["mIoU"] == pytest.approx(sum(known) / len(known), abs=0.02)
     rows = json.loads((tmp_path / "report" / "predictions.json").read_text())
-    assert [row["picture"] for row in rows] == [
-        f"sample_{i:06d}_000000_leftImg8bit.png" for i in range(4)
+    assert [row["mask"] for row in rows] == [
+        f"masks/sample_{i:06d}_000000_leftImg8bit.png" for i in range(4)
     ]
     for row in rows:
-        before, drawn = map(cv2.imread, (row["file_name"], f"{tmp_path}/report/{row['picture']}"))
-        assert drawn.shape[1] == 2 * before.shape[1]  # annotated beside predicted
+        before, found = cv2.imread(row["file_name"]), Image.open(tmp_path / "report" / row["mask"])
+        assert np.asarray(found).shape == before.shape[:2]
+    assert "Least wrong" in (tmp_path / "report/index.html").read_text()
 
 
 def test_flags_change_what_is_tested(segmenter):
@@ -66,7 +68,8 @@ def test_a_report_computes_each_image_once(segmenter, sample, tmp_path):
     model, seen = open_model(config, str(segmenter / "work")), []
     model.backbone.register_forward_hook(lambda _module, images, _taps: seen.append(len(images[0])))
     before = config.to_dict()
-    evaluate(config, model, folder=str(tmp_path), report=str(tmp_path / "report"))
+    hooks = [Collector(tmp_path / "report")]
+    evaluate(config, model, folder=str(tmp_path), hooks=hooks)
     assert seen == [1, 1, 1, 1] and config.to_dict() == before
     predict(config, model, [sample / "val2017/000000.jpg"], str(tmp_path / "out"))
     assert sum(seen) == 5 and config.to_dict() == before

@@ -51,6 +51,10 @@ def test_wheel_has_the_repository_s(built, name):
     assert files(built / "wheel/mixnet_dense/.mim" / name) == files(ROOT / name)
 
 
+def test_wheel_has_the_templates_of_reports(built):
+    assert files(built / "wheel/mixnet_dense/report") == files(ROOT / "mixnet_dense/report")
+
+
 def test_source_distribution_builds_the_same_wheel(built):
     assert files(built / "again") == files(built / "wheel")
 
@@ -77,7 +81,7 @@ def test_a_shipped_config_is_found_by_its_name(built, tmp_path):
 def test_bad_input_of_the_command_is_one_line(built, tmp_path):
     line = one_error_line(command(built, tmp_path, "pr"))
     assert line.startswith(
-        "error: mixnet-dense pr: must be one of benchmark, check-data, complexity"
+        "error: mixnet-dense pr: must be one of benchmark, check-data, compare, complexity"
     )
     line = one_error_line(command(built, tmp_path, "train", "ssdlite_mixnets"))
     configs = built / "wheel/mixnet_dense/.mim/configs"

@@ -12,7 +12,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument("checkpoint", help="weights of that config's model, or an exported file")
     add_runner_arguments(parser)
     parser.add_argument("--out", metavar="FILE", help='write {"metrics": {…}} as JSON')
-    parser.add_argument("--report", metavar="DIR", help="write metrics, predictions and pictures")
+    parser.add_argument("--report", metavar="DIR", help="write a page, metrics and predictions")
     detection = parser.add_argument_group("detection")
     detection.add_argument(
         "--format-only", metavar="PREFIX", help="no metrics: PREFIX.bbox.json for COCO's server"
@@ -51,13 +51,17 @@ def main(args: argparse.Namespace) -> None:
     if args.format_only:
         written = variants.write_detections(config, model, args.format_only, args.work_dir)
         print(f"\n{written} is written")
+    elif args.report:
+        from mixnet_dense.report.run import report
+
+        options = dict(checkpoint=args.checkpoint, folder=args.work_dir, metrics_out=args.out)
+        report(config, model, args.report, **options)
+        print(f"\n{args.report}/index.html is the report, metrics.json has its numbers")
     elif args.submission:
         zipped = variants.submit(config, model, args.submission, args.work_dir)
         print(f"\n{zipped} is ready to be uploaded")
     else:
-        evaluate(config, model, folder=args.work_dir, out=args.out, report=args.report)
-        if args.report:
-            print(f"\nmetrics.json, predictions.json and pictures are in {args.report}")
+        evaluate(config, model, folder=args.work_dir, out=args.out)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,13 @@
 """Evaluate a model with the metrics that its config names."""
 
-from pathlib import Path
+from collections.abc import Sequence
 
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.hooks import Hook
 from torch import nn
 
-from mixnet_dense.engine.results import Results, ResultsHook
 from mixnet_dense.engine.runner import test_runner
 from mixnet_dense.files import check_writable, json_number, write_json
-from mixnet_dense.images import picture_names
-
-_PICTURES = 12
 
 
 def evaluate(
@@ -20,7 +16,7 @@ def evaluate(
     *,
     folder: str | None = None,
     out: str | None = None,
-    report: str | None = None,
+    hooks: Sequence[Hook] = (),
 ) -> dict[str, float | None]:
     """Run the config's test loop, on the processes that `runner.launch` joined.
 
@@ -30,8 +26,7 @@ def evaluate(
         model: with trained weights, see `config.open_model`.
         folder: for logs.
         out: JSON file to write ``{"metrics": {…}}`` to.
-        report: folder for ``metrics.json``, ``predictions.json`` with the results of all
-            images (see `results.Results`), and pictures of the first twelve.
+        hooks: called in the test loop.
 
     Returns:
         The metrics by mm's names, such as ``coco/bbox_mAP`` or ``mIoU``; None where
@@ -40,31 +35,15 @@ def evaluate(
     Raises:
         InputError: see `runner.test_runner`; or a file cannot be written.
     """
-    targets = [out] if out else []
-    if report:
-        targets.append(str(Path(report) / "metrics.json"))
-    for path in targets:
-        check_writable(path)
+    if out:
+        check_writable(out)
     runner = test_runner(config, model, folder)
-    if report:
-        results = _results(runner, Path(report))
-        runner.register_hook(results)
+    for hook in hooks:
+        runner.register_hook(hook)
     metrics = {name: json_number(value) for name, value in runner.test().items()}
-    if runner.rank == 0:
-        for path in targets:
-            write_json(path, {"metrics": metrics})
-        if report:
-            write_json(str(Path(report) / "predictions.json"), results.rows)
+    if out and runner.rank == 0:
+        write_json(out, {"metrics": metrics})
     return metrics
-
-
-def _results(runner: Runner, report: Path) -> ResultsHook:
-    """A hook that collects the rows of all images and draws the first images."""
-    dataset = runner.test_loop.dataloader.dataset
-    first = range(min(_PICTURES, len(dataset)))
-    images = [Path(dataset.get_data_info(index)["img_path"]) for index in first]
-    described = Results(dataset.metainfo, category_ids(dataset))
-    return ResultsHook(described, picture_names(images, report))
 
 
 def category_ids(dataset) -> list[int | None] | None:

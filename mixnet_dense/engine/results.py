@@ -6,9 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.dist import collect_results
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
@@ -79,13 +76,10 @@ class Results:
             return row
         from mmseg.visualization import SegLocalVisualizer
 
-        if len(self._meta.get("palette") or ()) != len(classes):  # random colours
-            lots = np.random.default_rng(0).integers(0, 256, (len(classes), 3))
-            self._meta["palette"] = lots.tolist()
-        mask, image = mask_name(picture), Image.fromarray(labels)
+        self._meta = with_palette(self._meta)
+        mask = mask_name(picture)
         mask.parent.mkdir(exist_ok=True)
-        image.putpalette(np.uint8(self._meta["palette"]).tobytes())
-        image.save(mask)
+        palette_image(labels, self._meta).save(mask)
         self._draw(SegLocalVisualizer(name="maps", alpha=0.55), sample, path, picture, {})
         return row | dict(picture=picture.name, mask=f"masks/{mask.name}")
 
@@ -95,26 +89,20 @@ class Results:
         visualizer.add_datasample("", image, sample, out_file=str(picture), **options)
 
 
-class ResultsHook(Hook):
-    """Collects the rows of every image in a test loop, and draws some images.
+def with_palette(meta: Mapping) -> dict:
+    """A dataset's ``metainfo`` with a colour for each class, drawn by lot if there is none."""
+    classes = meta["classes"]
+    if len(meta.get("palette") or ()) == len(classes):
+        return dict(meta)
+    lots = np.random.default_rng(0).integers(0, 256, (len(classes), 3))
+    return dict(meta, palette=list(map(tuple, lots.tolist())))
 
-    Attributes:
-        rows: after the loop, of all images, each once, on the main process only.
-    """
 
-    def __init__(self, results: Results, pictures: Mapping[Path, Path]):
-        self._describe, self._pictures = results, pictures
-        self._parts: list[list[dict]] = []
-        self.rows: list[dict] = []
-
-    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        for sample in outputs:
-            path = Path(sample.img_path)
-            self._parts.append(self._describe(sample, path, self._pictures.get(path)))
-
-    def after_test_epoch(self, runner: Runner, metrics=None) -> None:
-        parts = collect_results(self._parts, len(runner.test_dataloader.dataset), "cpu")
-        self.rows = [row for rows in parts or [] for row in rows]
+def palette_image(labels: np.ndarray, meta: Mapping) -> Image.Image:
+    """Class numbers (H, W) as an image in the classes' colours; other numbers are black."""
+    image = Image.fromarray(labels.astype(np.uint8))
+    image.putpalette(np.uint8(with_palette(meta)["palette"]).tobytes())
+    return image
 
 
 def coco_ids(classes: Sequence[str]) -> list[int]:
