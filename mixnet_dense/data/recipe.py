@@ -3,7 +3,7 @@
 import ast
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -18,37 +18,49 @@ from mixnet_dense.files import check_writable, write_json
 
 SHARE = 0.2  # of the photos for validation
 _SEED = "0"
-
-
-class Task(NamedTuple):
-    """A fitting model's config has the base ``trained``; ``data`` and ``schedule`` replace it.
-
-    ``megabytes`` are what a training image takes at the input size of ``data``, with
-    MobileNetV3-Large.
-    """
-
-    trained: str
-    data: str
-    schedule: str
-    head: str
-    megabytes: int
-
-
-TASKS = {
-    "detection": Task("coco", "own_coco", "own_data", "bbox_head", 150),
-    "segmentation": Task("cityscapes", "own_masks", "own_masks", "decode_head", 400),
-}
+_OWN = "_finetune"  # ends the name of a config for own photos
 
 
 class Plan(NamedTuple):
     """``passes`` over the photos, at least ``steps``; the learning rate for 16 images a step."""
 
+    schedule: str
     passes: int
     steps: int
     rate: float
 
 
-_PLANS = {"scratch": Plan(100, 600, 1e-3), "weights": Plan(30, 200, 5e-4)}
+class Task(NamedTuple):
+    """A model fits if its config's data set is one of ``trained``; ``data`` replaces it.
+
+    ``plans`` are for a training from scratch and from weights. ``megabytes`` are what a training
+    image takes at the input size of ``data``, with MobileNetV3-Large. ``suffix`` is of the files
+    that list the photos of a split.
+    """
+
+    trained: Sequence[str]
+    data: str
+    head: str
+    megabytes: int
+    suffix: str
+    model: str
+    plans: Mapping[bool, Plan]
+
+
+_SCRATCH, _TUNED = Plan("own_data", 100, 600, 1e-3), Plan("finetune", 10, 100, 5e-4)
+TASKS = {
+    "detection": Task(
+        trained=("coco", "coco_by_id"), data="own_coco", head="bbox_head", megabytes=150,
+        suffix="json", model="ssdlite_mobilenetv3_large", plans={False: _SCRATCH, True: _TUNED},
+    ),
+    "segmentation": Task(
+        trained=("cityscapes", "voc"), data="own_masks", head="decode_head", megabytes=400,
+        suffix="txt", model="lraspp_mobilenetv3_large", plans={
+            False: _SCRATCH._replace(schedule="own_masks"),
+            True: _TUNED._replace(schedule="finetune_masks"),
+        },
+    ),
+}  # fmt: skip
 
 
 class Request(NamedTuple):
@@ -57,15 +69,15 @@ class Request(NamedTuple):
     Attributes:
         data: the folder of photos; it is not changed.
         task: a key of `TASKS`.
-        model: the name of a config in ``configs``.
+        model: the name of a config in ``configs``; the task's own by default.
         out: the config to write; the labels go into a folder beside it.
         configs: this project's ``configs/``.
-        weights: a checkpoint to begin from.
+        weights: for ``load_from``, to fine-tune them.
     """
 
     data: Path
     task: str
-    model: str
+    model: str | None
     out: Path
     configs: Path
     weights: str | None = None
@@ -92,12 +104,11 @@ def write_config(request: Request) -> list[str]:
     splits = split(found.photos)
     check_writable(str(folder / "train"))
     for name, photos in splits.items():
+        path = folder / f"{name}.{TASKS[request.task].suffix}"
         if request.task == "detection":
-            rows = coco_rows(photos, found.classes, request.data)
-            write_json(str(folder / f"{name}.json"), rows)
+            write_json(str(path), coco_rows(photos, found.classes, request.data))
         else:
-            text = "".join(f"{found.name(photo)}\n" for photo in photos)
-            (folder / f"{name}.txt").write_text(text, "utf-8")
+            path.write_text("".join(f"{found.name(photo)}\n" for photo in photos), "utf-8")
     counts = {name: len(photos) for name, photos in splits.items()}
     request.out.write_text(_text(request, found, model, bases, counts, folder), "utf-8")
     lines = [f"{found.format} labels: " + ", ".join(f"{n} {name}" for name, n in counts.items())]
@@ -160,33 +171,50 @@ def coco_rows(photos: Sequence[Photo], classes: Sequence[str], root: Path) -> di
 
 
 def fitting_models(configs: Path, task: str) -> dict[str, tuple[dict[str, ast.expr], list[str]]]:
-    """The models of a task, by name: what their configs assign, and their bases."""
+    """The models of a task, by name: what their configs assign, and their bases.
+
+    A model with a config of its own for fine-tuning, NAME_finetune.py, has that as its base.
+    """
     fitting = {}
     for path in sorted(configs.glob("*.py")):
         lines = {
             node.targets[0].id: node.value
             for node in ast.parse(path.read_text("utf-8")).body
-            if isinstance(node, ast.Assign)
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
         }
         bases = ast.literal_eval(lines.pop("_base_"))
-        data = Path(bases[1]).stem if isinstance(bases, list) else ""
-        if data.removesuffix("_by_id") == TASKS[task].trained:
-            fitting[path.stem] = lines, bases
+        data, name = Path(bases[1]).stem if isinstance(bases, list) else "", path.stem
+        if name.endswith(_OWN) and data.startswith(TASKS[task].trained):
+            empty = dict(model=ast.Call(ast.Name("dict"), [], []))
+            fitting[name.removesuffix(_OWN)] = empty, [path.name]
+        elif data in TASKS[task].trained:
+            fitting[name] = lines, bases
     return fitting
 
 
 def _model(request: Request) -> tuple[list[str], list[str]]:
     """The lines that describe the model, with the number of classes, and the bases."""
     task, fitting = TASKS[request.task], fitting_models(request.configs, request.task)
-    if request.model not in fitting:
+    name = request.model or task.model
+    if name not in fitting:
         known = ", ".join(fitting)
-        raise InputError(f"--model {request.model}: for {request.task} must be one of {known}")
-    lines, bases = fitting[request.model]
+        raise InputError(f"--model {name}: for {request.task} must be one of {known}")
+    lines, bases = fitting[name]
     _set(lines["model"], task.head, "num_classes", "len(classes)")
-    if request.task == "segmentation":
-        _set(lines["model"], "data_preprocessor", "size", "_base_.crop_size")
-    names = [bases[0], f"_base_/datasets/{task.data}.py", f"_base_/schedules/{task.schedule}.py"]
-    texts = [f"{name} = {ast.unparse(value)}".replace("'", '"') for name, value in lines.items()]
+    if len(bases) == 1:
+        if not request.weights:
+            raise InputError(f"--model {name}: is only fine-tuned here; give --weights too")
+        names = bases
+    else:
+        if Path(bases[1]).stem == "cityscapes":
+            _set(lines["model"], "data_preprocessor", "size", "_base_.crop_size")
+        plan = task.plans[bool(request.weights)]
+        names = [
+            bases[0],
+            f"_base_/datasets/{task.data}.py",
+            f"_base_/schedules/{plan.schedule}.py",
+        ]
+    texts = [f"{key} = {ast.unparse(value)}".replace("'", '"') for key, value in lines.items()]
     places = [_place(request.configs / name, request.out, request.configs.parent) for name in names]
     return texts, places
 
@@ -220,7 +248,8 @@ def batch_size(photos: int, megabytes: int) -> int:
 
 
 def _text(request: Request, found: Labels, model, bases, counts: dict, folder: Path) -> str:
-    task, plan = TASKS[request.task], _PLANS["weights" if request.weights else "scratch"]
+    task = TASKS[request.task]
+    plan = task.plans[bool(request.weights)]
     batch = batch_size(counts["train"], task.megabytes)
     steps = max(plan.steps, -(-plan.passes * counts["train"] // batch))
     steps = -(-steps // 10) * 10
@@ -230,11 +259,14 @@ def _text(request: Request, found: Labels, model, bases, counts: dict, folder: P
         places = [path.relative_to(request.data).as_posix() for path in (found.images, found.masks)]
         prefix = 'img_path=photos + "/{}", seg_map_path=photos + "/{}"'.format(*places)
         more = "img_suffix={}, seg_map_suffix={}, ".format(*map(json.dumps, found.suffixes))
+    chosen = "trained from nothing"
+    if request.weights:
+        chosen = f"fine-tuned as schedules/{plan.schedule}.py says: batch norm keeps its statistics"
     shown = {name: json.dumps(value, ensure_ascii=False) for name, value in {
         "bases": bases, "classes": found.classes, "photos": str(request.data.resolve()),
         "labels": str(folder.resolve()), "weights": request.weights,
     }.items()}  # fmt: skip
-    begin = shown["weights"] if request.weights else None
+    lists = [f'dataset=dict(ann_file="{name}.{task.suffix}", **data)' for name in ("train", "val")]
     lines = [
         f"# {request.data.name}: {counts['train']} photos to train, {counts['val']} to validate.",
         f"#   python tools/train.py {request.out.name}",
@@ -244,11 +276,11 @@ def _text(request: Request, found: Labels, model, bases, counts: dict, folder: P
         *model,
         f"data = dict(data_root=labels, data_prefix=dict({prefix}), {more}"
         "metainfo=dict(classes=classes))",
-        f"train_dataloader = dict(batch_size={batch}, num_workers={workers}, dataset=data)",
-        f"val_dataloader = test_dataloader = dict(num_workers={workers}, dataset=data)",
+        f"train_dataloader = dict(batch_size={batch}, num_workers={workers}, {lists[0]})",
+        f"val_dataloader = test_dataloader = dict(num_workers={workers}, {lists[1]})",
         f"train_cfg = dict(max_iters={steps}, val_interval={steps // 10})  # of {batch} photos",
         f"optim_wrapper = dict(optimizer=dict(lr={plan.rate * batch / 16:.2g}))",
         f"auto_scale_lr = dict(base_batch_size={batch})",
-        f"load_from = {begin}  # a checkpoint to begin from",
+        f"load_from = {shown['weights'] if request.weights else None}  # {chosen}",
     ]
     return "\n".join(lines) + "\n"

@@ -85,6 +85,20 @@ def find(name: str) -> Published:
     return PUBLISHED[name]
 
 
+def begin(given: str) -> tuple[str, str | None]:
+    """The checkpoint for ``load_from`` that a name or a file means, and a name's config.
+
+    Raises:
+        InputError: neither a file nor a name.
+    """
+    name = given.removeprefix(SCHEME)
+    if name in PUBLISHED:
+        return SCHEME + name, Path(PUBLISHED[name].config).stem
+    if "://" not in given and not Path(given).is_file():
+        raise InputError(f"'{given}': neither a file nor one of {', '.join(PUBLISHED)}")
+    return given if "://" in given else str(Path(given).resolve()), None
+
+
 def local(checkpoint: str) -> str:
     """The file of ``published://NAME``, see `fetch`; any other checkpoint as it is."""
     before, scheme, name = str(checkpoint).partition(SCHEME)  # some callers give a Path
