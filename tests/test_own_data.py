@@ -16,6 +16,7 @@ from mixnet_dense.data.recipe import TASKS, batch_size, fitting_models, split
 from mixnet_dense.engine.config import check_files, load_config
 from mixnet_dense.engine.train import long_warm_ups
 from mixnet_dense.errors import InputError
+from mixnet_dense.weights import published
 
 
 def truth(labels):
@@ -217,7 +218,8 @@ def test_every_model_that_is_offered_gives_a_config_that_loads(tmp_path, task):
         ("segmentation", "FILE", TASKS["segmentation"].model),
     ],
 )
-def test_weights_are_fine_tuned(tmp_path, task, weights, model):
+def test_weights_are_fine_tuned(tmp_path, monkeypatch, task, weights, model):
+    monkeypatch.setattr(published, "fetch", lambda name: None)
     (labelme if task == "detection" else pairs)(tmp_path / "photos")
     file, out = tmp_path / "w.pth", tmp_path / "my.py"
     file.touch()
