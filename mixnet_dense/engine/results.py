@@ -79,9 +79,7 @@ class Results:
             return row
         from mmseg.visualization import SegLocalVisualizer
 
-        if len(self._meta.get("palette") or ()) != len(classes):  # random colours
-            lots = np.random.default_rng(0).integers(0, 256, (len(classes), 3))
-            self._meta["palette"] = lots.tolist()
+        self._meta = with_palette(self._meta)
         mask, image = mask_name(picture), Image.fromarray(labels)
         mask.parent.mkdir(exist_ok=True)
         image.putpalette(np.uint8(self._meta["palette"]).tobytes())
@@ -115,6 +113,15 @@ class ResultsHook(Hook):
     def after_test_epoch(self, runner: Runner, metrics=None) -> None:
         parts = collect_results(self._parts, len(runner.test_dataloader.dataset), "cpu")
         self.rows = [row for rows in parts or [] for row in rows]
+
+
+def with_palette(meta: Mapping) -> dict:
+    """A dataset's ``metainfo`` with a colour for each class, drawn by lot if there is none."""
+    classes = meta["classes"]
+    if len(meta.get("palette") or ()) == len(classes):
+        return dict(meta)
+    lots = np.random.default_rng(0).integers(0, 256, (len(classes), 3))
+    return dict(meta, palette=list(map(tuple, lots.tolist())))
 
 
 def coco_ids(classes: Sequence[str]) -> list[int]:
