@@ -56,13 +56,34 @@ def _add(log: Log, rows: list[dict]) -> None:
             log.val.append(dict(row, iter=log.train[-1]["iter"] if log.train else 0))
 
 
-def timing(log: Log) -> dict[str, float]:
-    """``step_s``: median seconds of a step; ``waiting``: the share of it that waits for data.
+def summary(log: Log) -> dict:
+    """The training in numbers.
 
-    A mean over all steps would count the first ones, which are slower.
+    Returns:
+        ``steps`` so far; ``loss``, the last one; ``step_s``, the median time of a step in seconds
+        (the first steps are slower, so a mean would not do); ``waiting``, the share of it that
+        waits for data; ``best``, of mAP or mIoU, with its ``step``, None without a validation.
     """
-    step = median(row["time"] for row in log.train)
-    return dict(step_s=step, waiting=median(row["data_time"] for row in log.train) / step)
+    last, step = log.train[-1], median(row["time"] for row in log.train)
+    points = [point for curve in _curves(log.val, "bbox_mAP$|^mIoU$").values() for point in curve]
+    best = max(points, key=lambda point: point[1], default=None)
+    return dict(
+        steps=last["iter"],
+        loss=last["loss"],
+        step_s=step,
+        waiting=median(row["data_time"] for row in log.train) / step,
+        best=best and dict(step=best[0], value=best[1]),
+    )
+
+
+def in_words(numbers: dict) -> str:
+    """`summary` as lines, with advice where data is waited for."""
+    line = "{steps} steps, the loss is {loss:.4g}\n{step_s:.3g} s a step (median)".format(**numbers)
+    line += f", {numbers['waiting']:.0%} of it waiting for data"
+    if numbers["waiting"] > 0.2:
+        line += ": a greater train_dataloader.num_workers may help"
+    best = numbers["best"]
+    return line + (f"\nbest validation {best['value']:.4g} at step {best['step']}" if best else "")
 
 
 def draw_curves(log: Log):
