@@ -34,3 +34,5 @@ train_dataloader = dict(
 )
 val_dataloader = dict(batch_size=16, dataset=val)
 test_dataloader = val_dataloader
+val_evaluator = dict(classwise=True)
+test_evaluator = val_evaluator

@@ -72,6 +72,6 @@ def test_the_six_commands_end_in_a_detector_and_its_report(
     assert {row["category"] for row in found} == {"raccoon"}
     assert len(list((tmp_path / "found").glob("*.jpg"))) == 2
     if count == 200:
-        assert metrics["coco/bbox_mAP_50"] > 0.9
+        assert metrics["coco/bbox_mAP_50"] > 0.8
         best = {row["file_name"]: row["score"] for row in found[::-1]}
         assert len(best) == 2 and min(best.values()) > 0.5

@@ -5,8 +5,6 @@ from pathlib import Path
 
 from mixnet_dense.cli import parse, run
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-
 
 def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -34,12 +32,11 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    from mixnet_dense.data.recipe import Request, write_config
+    from mixnet_dense.data.recipe import write_config
     from mixnet_dense.weights.published import begin
 
     weights, model = begin(args.weights) if args.weights else (None, None)
-    request = Request(args.data, args.task, args.model or model, args.out, CONFIGS, weights)
-    print("\n".join(write_config(request)))
+    print("\n".join(write_config(args.data, args.out, args.task, args.model or model, weights)))
 
 
 if __name__ == "__main__":
