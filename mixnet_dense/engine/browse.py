@@ -17,7 +17,6 @@ from mmengine.runner import set_random_seed
 from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor, nn
 
-from mixnet_dense.det.targets import match, overlaps, pad_boxes
 from mixnet_dense.engine.config import check_files, slips_named
 from mixnet_dense.engine.results import with_palette
 from mixnet_dense.engine.runner import unreadable_images_named
@@ -137,6 +136,8 @@ def _matched(sample: BaseDataElement, model: nn.Module) -> tuple[Tensor, Tensor]
     Returns:
         (n, 5) corners in pixels, and whether they reach the threshold; and (boxes,).
     """
+    from mixnet_dense.det.targets import match, overlaps, pad_boxes  # needs mmdet
+
     head, (height, width) = model.bbox_head, sample.img_shape[:2]
     with torch.inference_mode():
         maps = model.extract_feat(torch.zeros(1, 3, height, width))
