@@ -54,7 +54,7 @@ def draw(images: int, classes: int, boxes: int, detections: int) -> tuple[dict, 
 
 
 def score(folder: Path, name: str) -> dict:
-    """Seconds, peak memory in MiB and numbers of one of `NAMES`."""
+    """Seconds of the processor and of the clock, peak memory in MiB and numbers of one of `NAMES`."""
     from mmdet.datasets.api_wrappers import COCO
     from mmdet.evaluation.metrics import coco_metric
 
@@ -71,14 +71,14 @@ def score(folder: Path, name: str) -> dict:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with fast_coco_evaluation(coco_metric) if name == NAMES[0] else nullcontext():
         scorer = coco_metric.COCOeval(annotated, detected, "bbox")
-    started = time.perf_counter()
+    started, began = time.process_time(), time.perf_counter()
     for step in (scorer.evaluate, scorer.accumulate, scorer.summarize):
         step()
-    seconds = time.perf_counter() - started
+    seconds, waited = time.process_time() - started, time.perf_counter() - began
     np.savez(folder / f"{name}.npz", stats=scorer.stats[:12],
              **{key: scorer.eval[key] for key in ("precision", "recall", "scores")})  # fmt: skip
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return dict(module=type(scorer).__module__, seconds=seconds, before=before / 1024,
+    return dict(module=type(scorer).__module__, seconds=seconds, waited=waited, before=before / 1024,
                 peak=peak / 1024)  # fmt: skip
 
 

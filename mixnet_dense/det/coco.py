@@ -129,26 +129,22 @@ class CocoMetric(HostMetric):
             return super().compute_metrics(results)
 
 
-_handed: dict[tuple[str, int], dict] = {}
+_handed: dict[str, tuple[float, dict]] = {}
 
 
 def hand_over(path: str, content: dict) -> None:
     """Give the content of a file to the `CocoDataset` that reads it next: it is large to read."""
-    _handed[_version(path)] = content
+    _handed[os.path.realpath(path)] = os.path.getmtime(path), content
 
 
 def _open(path: str) -> COCO:
-    content = _handed.pop(_version(path), None) if os.path.isfile(path) else None
-    if content is None:
+    changed, content = _handed.pop(os.path.realpath(path), (None, None))
+    if content is None or os.path.getmtime(path) != changed:
         return COCO(path)
     coco = COCO()
     coco.dataset = content
     coco.createIndex()
     return coco
-
-
-def _version(path: str) -> tuple[str, int]:
-    return os.path.realpath(path), os.stat(path).st_mtime_ns
 
 
 def _relabel(found: dict, labels: np.ndarray) -> dict:
