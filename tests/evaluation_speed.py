@@ -54,7 +54,7 @@ def draw(images: int, classes: int, boxes: int, detections: int) -> tuple[dict, 
 
 
 def score(folder: Path, name: str) -> dict:
-    """Seconds of the processor and of the clock, peak memory in MiB and numbers of one of `NAMES`."""
+    """What one of `NAMES` takes: processor time and clock in seconds, memory in MiB."""
     from mmdet.datasets.api_wrappers import COCO
     from mmdet.evaluation.metrics import coco_metric
 
@@ -74,12 +74,12 @@ def score(folder: Path, name: str) -> dict:
     started, began = time.process_time(), time.perf_counter()
     for step in (scorer.evaluate, scorer.accumulate, scorer.summarize):
         step()
-    seconds, waited = time.process_time() - started, time.perf_counter() - began
+    seconds, clock = time.process_time() - started, time.perf_counter() - began
     np.savez(folder / f"{name}.npz", stats=scorer.stats[:12],
              **{key: scorer.eval[key] for key in ("precision", "recall", "scores")})  # fmt: skip
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return dict(module=type(scorer).__module__, seconds=seconds, waited=waited, before=before / 1024,
-                peak=peak / 1024)  # fmt: skip
+    memory = dict(before=before / 1024, peak=peak / 1024)
+    return dict(module=type(scorer).__module__, seconds=seconds, clock=clock, **memory)
 
 
 def main() -> None:
