@@ -4,6 +4,7 @@ Nothing is left out in silence: what a reader does not take is counted. docs/own
 these readers with converter libraries.
 """
 
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 from xml.etree import ElementTree
@@ -138,14 +139,9 @@ def _yolo_images(folder: Folder, base: Path, content: dict) -> dict[Path, str]:
 
 def _yolo_labels(image: Path) -> Path:
     """``images/…/x.jpg`` has ``labels/…/x.txt``, or ``x.txt`` beside it."""
-    parts = list(image.parts)
-    places = [index for index, part in enumerate(parts) if part == "images"]
-    if places:
-        parts[places[-1]] = "labels"
-        there = Path(*parts).with_suffix(".txt")
-        if there.is_file():
-            return there
-    return image.with_suffix(".txt")
+    there = re.sub("^(.*/)?images/", r"\1labels/", image.as_posix())
+    place = Path(there).with_suffix(".txt")
+    return place if place.is_file() else image.with_suffix(".txt")
 
 
 def _yolo_rows(path: Path, names: dict[int, str], size: tuple[int, int]) -> list[dict]:
