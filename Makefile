@@ -6,7 +6,8 @@ BIN := $(VENV)/bin/python
 DEMO := work_dirs/demo
 DEMO_SEG := work_dirs/demo-seg
 
-.PHONY: demo demo-seg test test-weights test-real test-export test-shipped test-reuse test-browser test-openmmlab lint format clean
+.PHONY: demo demo-seg test test-weights test-real test-export test-shipped test-reuse test-browser \
+	test-tutorial test-openmmlab lint format clean
 
 # Train MixNet-S SSDLite on the embedded sample, evaluate it, draw what it finds.
 demo: $(VENV)/ready
@@ -55,6 +56,11 @@ test-reuse: $(VENV)/ready $(STOCK)/ready
 # Open reports in Chromium, which must be installed: half a minute.
 test-browser: $(VENV)/ready
 	$(BIN) -m pytest -m browser
+
+# Follow docs/own_data.md on photographs of ../shared, labelled in each format: 20 minutes.
+test-tutorial: $(VENV)/ready
+	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test,export]"
+	$(BIN) -m pytest -m tutorial -s
 
 # The same tests on mmengine, mmcv-lite, mmdet and mmsegmentation as OpenMMLab released them.
 test-openmmlab: $(STOCK)/ready

@@ -7,7 +7,6 @@ _base_ = [
     "_base_/models/ssdlite_tensorflow.py",
     "_base_/datasets/coco_tensorflow.py",
     "_base_/schedules/finetune.py",
-    "_base_/runtime.py",
 ]
 
 data_root = "data/raccoon/"
@@ -35,6 +34,5 @@ train_dataloader = dict(
 )
 val_dataloader = dict(batch_size=16, dataset=val)
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=data_root + "annotations/val.json")
+val_evaluator = dict(classwise=True)
 test_evaluator = val_evaluator
-log_processor = dict(by_epoch=False)

@@ -1,4 +1,7 @@
-"""Photos with labels as the tools of other projects write them, made for tests."""
+"""Photos with labels as the tools of other projects write them, made for tests.
+
+Each writer takes the photos (see `PHOTOS`), the classes, and what puts a photo at its place.
+"""
 
 import json
 from pathlib import Path
@@ -25,38 +28,40 @@ def paint(path: Path, size, boxes=(), seed=0) -> None:
     Image.fromarray(image).save(path)
 
 
-def coco(folder: Path, photos=PHOTOS) -> None:
+def coco(folder: Path, photos=PHOTOS, classes=CLASSES, put=paint) -> None:
     images, annotations = [], []
     for name, (size, boxes) in photos.items():
-        paint(folder / "images/default" / name, size, boxes)
+        put(folder / "images/default" / name, size, boxes)
         images.append(dict(id=len(images) + 7, file_name=name, width=size[0], height=size[1]))
         for kind, *box in boxes:
-            row = dict(image_id=images[-1]["id"], category_id=10 * (CLASSES.index(kind) + 1))
+            row = dict(image_id=images[-1]["id"], category_id=10 * (classes.index(kind) + 1))
             row |= dict(id=len(annotations) + 1, bbox=box, area=box[2] * box[3], iscrowd=0)
             annotations.append(row)
-    categories = [dict(id=10 * (i + 1), name=name) for i, name in enumerate(CLASSES)]
+    categories = [dict(id=10 * (i + 1), name=name) for i, name in enumerate(classes)]
     content = dict(images=images, annotations=annotations, categories=categories)
     (folder / "annotations").mkdir()
     (folder / "annotations/instances_default.json").write_text(json.dumps(content))
 
 
-def yolo(folder: Path, photos=PHOTOS) -> None:
+def yolo(folder: Path, photos=PHOTOS, classes=CLASSES, put=paint) -> None:
     (folder / "labels").mkdir(parents=True)
-    (folder / "data.yaml").write_text("train: images\nval: images\nnames: {0: cat, 1: dog}\n")
+    (folder / "data.yaml").write_text(
+        f"train: images\nval: images\nnames: {dict(enumerate(classes))}\n"
+    )
     for name, (size, boxes) in photos.items():
-        paint(folder / "images" / name, size, boxes)
+        put(folder / "images" / name, size, boxes)
         lines = []
         for kind, x, y, width, height in boxes:
             values = ((x + width / 2) / size[0], (y + height / 2) / size[1])
             values += (width / size[0], height / size[1])
-            lines.append(f"{CLASSES.index(kind)} " + " ".join(f"{value:.8f}" for value in values))
+            lines.append(f"{classes.index(kind)} " + " ".join(f"{value:.8f}" for value in values))
         (folder / "labels" / name).with_suffix(".txt").write_text("\n".join(lines))
 
 
-def voc(folder: Path, photos=PHOTOS) -> None:
+def voc(folder: Path, photos=PHOTOS, classes=CLASSES, put=paint) -> None:
     (folder / "Annotations").mkdir(parents=True)
     for name, (size, boxes) in photos.items():
-        paint(folder / "JPEGImages" / name, size, boxes)
+        put(folder / "JPEGImages" / name, size, boxes)
         text = "".join(
             f"<object><name>{kind}</name><bndbox><xmin>{x}</xmin><ymin>{y}</ymin>"
             f"<xmax>{x + width}</xmax><ymax>{y + height}</ymax></bndbox></object>"
@@ -67,9 +72,9 @@ def voc(folder: Path, photos=PHOTOS) -> None:
         (folder / "Annotations" / name).with_suffix(".xml").write_text(text)
 
 
-def labelme(folder: Path, photos=PHOTOS) -> None:
+def labelme(folder: Path, photos=PHOTOS, classes=CLASSES, put=paint) -> None:
     for name, (size, boxes) in photos.items():
-        paint(folder / name, size, boxes)
+        put(folder / name, size, boxes)
         shapes = [
             dict(label=kind, shape_type="rectangle", points=[[x + width, y], [x, y + height]])
             for kind, x, y, width, height in boxes

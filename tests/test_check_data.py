@@ -2,19 +2,23 @@
 
 import copy
 import json
+import os
 import re
 
 import numpy as np
 import pytest
 from labelled import CLASSES, paint, pairs
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from PIL import Image
 from running import ROOT, TINY_DETECTOR, TINY_SEGMENTER, tool
 
 from mixnet_dense.data.faults import PROBLEMS, table
+from mixnet_dense.det import coco
 from mixnet_dense.engine.check import check_data
 from mixnet_dense.engine.config import load_config
 from mixnet_dense.errors import InputError
+from mixnet_dense.registry import DATASETS
 
 SIZE = (100, 80)
 TRAIN, VAL = ("a.jpg", "b.jpg", "c.png", "d.png"), ("v.jpg", "w.png")
@@ -263,6 +267,24 @@ def test_the_tool_prints_a_table_and_whether_training_would_end(clean, capsys):
     assert "training ends when it comes to it (--fix: left out)" in out and "b.jpg" in out
     images = json.loads((clean / "out.json").read_text())["images"]
     assert [row["file_name"] for row in images] == ["a.jpg", "c.png", "d.png"]
+
+
+def test_an_annotation_file_is_read_once_for_the_check_and_the_training(clean, monkeypatch):
+    init_default_scope("mmdet")
+    data = config(clean).train_dataloader.dataset
+    data.update(data_prefix=dict(img=""), filter_cfg=dict(filter_empty_gt=False), pipeline=[])
+    data.data_root = f"{clean}/"
+    monkeypatch.setattr(coco, "_handed", {})
+    check_data(config(clean), whole=False)
+    with monkeypatch.context() as patch:
+        patch.setattr("pycocotools.coco.json.load", None)  # cannot be called
+        assert len(DATASETS.build(dict(data))) == 4
+    assert len(coco._handed) == 1  # nothing stays in memory but the validation's
+    check_data(config(clean), whole=False)
+    spoilt = content(TRAIN[:3])
+    (clean / "train.json").write_text(json.dumps(spoilt))
+    os.utime(clean / "train.json", (1, 1))
+    assert len(DATASETS.build(dict(data))) == 3  # the file has changed since
 
 
 def test_three_examples_are_shown():

@@ -14,7 +14,9 @@ from running import ROOT, tool
 from mixnet_dense.data.formats import read
 from mixnet_dense.data.recipe import TASKS, batch_size, fitting_models, split
 from mixnet_dense.engine.config import check_files, load_config
+from mixnet_dense.engine.train import long_warm_ups
 from mixnet_dense.errors import InputError
+from mixnet_dense.weights import published
 
 
 def truth(labels):
@@ -97,7 +99,7 @@ def test_broken_yolo_labels_are_named(tmp_path, file, text, message):
 
 def test_broken_labels_are_named(tmp_path):
     for content, message in (
-        ("<annotation><object/></annotation>", "x.xml: has an object without a name or a box"),
+        ("<annotation><object/></annotation>", "x.xml: is not of Pascal VOC"),
         ("<annotation>", "x.xml: is not XML"),
         ('<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><annotation/>', "XML entities"),
     ):
@@ -115,7 +117,7 @@ def test_broken_labels_are_named(tmp_path):
     with pytest.raises(InputError, match="absent: is not a folder"):
         read(tmp_path / "absent")
     (tmp_path / "x.json").write_text('{"shapes": [{}]}')
-    with pytest.raises(InputError, match="x.json: is not labelme's"):
+    with pytest.raises(InputError, match="x.json: is not of labelme"):
         read(tmp_path)
     (tmp_path / "x.json").write_text('{"images": [{}], "annotations": [], "categories": []}')
     with pytest.raises(InputError, match="x.json: is not a COCO annotation file"):
@@ -189,19 +191,61 @@ def test_a_config_is_never_written_among_the_photos(tmp_path):
 @pytest.mark.parametrize("task", TASKS)
 def test_every_model_that_is_offered_gives_a_config_that_loads(tmp_path, task):
     (labelme if task == "detection" else pairs)(tmp_path / "photos")
-    names = fitting_models(ROOT / "configs", task)
+    names = fitting_models(task)
     assert len(names) > 15
     for name in names:
-        out = tmp_path / f"{name}.py"
-        tool("new_config")(tmp_path / "photos", "--task", task, "--model", name, "--out", out)
-        config, given = Config.fromfile(out), Config.fromfile(ROOT / "configs" / f"{name}.py")
+        out, source = tmp_path / f"{name}.py", ROOT / "configs" / f"{name}.py"
+        tuned = source.with_stem(f"{name}_finetune")
+        source, more = (tuned, ("--weights", tuned)) if tuned.exists() else (source, ())
+        arguments = ("--task", task, "--model", name, "--out", out, *more)
+        tool("new_config")(tmp_path / "photos", *arguments)
+        config, given = Config.fromfile(out), Config.fromfile(source)
         head = TASKS[task].head
         assert config.model[head].num_classes == 2
         given.model[head].num_classes = 2
-        if task == "segmentation":
+        if task == "segmentation" and name != "raspp_mobilenetv2_voc":
             given.model.data_preprocessor.size = (512, 512)
         assert config.model == given.model
         assert len(out.read_text().splitlines()) <= 15
+
+
+@pytest.mark.parametrize(
+    ("task", "weights", "model"),
+    [
+        ("detection", "ssdlite_mobilenetv2_coco", "ssdlite_mobilenetv2_tf"),
+        ("segmentation", "deeplab_mobilenetv2_voc", "raspp_mobilenetv2_voc"),
+        ("detection", "FILE", TASKS["detection"].model),
+        ("segmentation", "FILE", TASKS["segmentation"].model),
+    ],
+)
+def test_weights_are_fine_tuned(tmp_path, monkeypatch, task, weights, model):
+    monkeypatch.setattr(published, "fetch", lambda name: None)
+    (labelme if task == "detection" else pairs)(tmp_path / "photos")
+    file, out = tmp_path / "w.pth", tmp_path / "my.py"
+    file.touch()
+    weights, begin = (file, str(file)) if weights == "FILE" else (weights, f"published://{weights}")
+    tool("new_config")(tmp_path / "photos", "--task", task, "--weights", weights, "--out", out)
+    config = load_config(str(out))
+    given = Config.fromfile(ROOT / "configs" / f"{model}.py")
+    assert config.model.backbone.type == given.model.backbone.type and config.load_from == begin
+    assert config.default_hooks.fixed_norm.type == "mixnet_dense.FixedNormHook"
+    assert "Norm" not in str(load_config(str(ROOT / "configs/_base_/schedules/own_data.py")))
+    best = dict(detection="coco/bbox_mAP", segmentation="mIoU")[task]
+    assert config.default_hooks.checkpoint.save_best == best
+    batch, steps = config.train_dataloader.batch_size, config.train_cfg.max_iters
+    assert config.optim_wrapper.optimizer.lr == pytest.approx(5e-4 * batch / 16, rel=0.05)
+    assert steps == 100 and not long_warm_ups(config.param_scheduler, 1, steps)
+    text = out.read_text()
+    assert "fine-tuned as schedules/finetune" in text and len(text.splitlines()) <= 15
+
+
+def test_weights_that_are_not_there_are_refused(tmp_path):
+    labelme(tmp_path / "photos")
+    arguments = (tmp_path / "photos", "--out", tmp_path / "my.py")
+    with pytest.raises(InputError, match="'w.pth': neither a file nor one of ssdlite_mobilenetv2_"):
+        tool("new_config")(*arguments, "--weights", "w.pth")
+    with pytest.raises(InputError, match="v2_tf: is only fine-tuned here; give --weights too"):
+        tool("new_config")(*arguments, "--model", "ssdlite_mobilenetv2_tf")
 
 
 def test_label_maps_with_other_names_and_sizes_are_trained(tmp_path):

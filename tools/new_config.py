@@ -5,24 +5,25 @@ from pathlib import Path
 
 from mixnet_dense.cli import parse, run
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-
 
 def parse_args(argv=None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "data",
         type=Path,
         help="folder of photos with COCO json, YOLO, Pascal VOC xml or labelme labels, or with "
         "label maps; nothing in it is changed",
     )
-    parser.add_argument("--task", choices=("detection", "segmentation"), default="detection")
     parser.add_argument(
-        "--model", default="ssdlite_mobilenetv3_large", help="name of a file in configs/"
+        "--task", choices=("detection", "segmentation"), default="detection", help="(detection)"
     )
-    parser.add_argument("--weights", metavar="CKPT", help="a checkpoint to begin from")
+    parser.add_argument(
+        "--model", help="name of a file in configs/ (that of the weights, else a MobileNetV3)"
+    )
+    parser.add_argument(
+        "--weights", metavar="CKPT", help="begin from a trained model: a checkpoint, or the name "
+        "of a published model, such as ssdlite_mobilenetv2_coco",
+    )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, required=True, help="config to write, such as my.py; its labels go "
         "into my_labels/ beside it",
@@ -31,10 +32,11 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    from mixnet_dense.data.recipe import Request, write_config
+    from mixnet_dense.data.recipe import write_config
+    from mixnet_dense.weights.published import begin
 
-    request = Request(args.data, args.task, args.model, args.out, CONFIGS, args.weights)
-    print("\n".join(write_config(request)))
+    weights, model = begin(args.weights) if args.weights else (None, None)
+    print("\n".join(write_config(args.data, args.out, args.task, args.model or model, weights)))
 
 
 if __name__ == "__main__":

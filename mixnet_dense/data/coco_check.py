@@ -34,13 +34,14 @@ class CocoCheck:
         shapes: (width, height) of the anchors in fractions of the image, () for no such check.
 
     Attributes:
+        file: as given.
         content: of the file, {} if it is not COCO's.
         findings: so far.
         sizes: (width, height) of each image file as `images` found it, (0, 0) if unreadable.
     """
 
     def __init__(self, file: Path, folder: Path, classes: Sequence[str], shapes: Shapes = ()):
-        self.folder, self.findings, self.content = folder, Findings(), {}
+        self.file, self.folder, self.findings, self.content = file, folder, Findings(), {}
         self.sizes: list[tuple[int, int]] = []
         try:
             content = read_json(file)
@@ -153,10 +154,8 @@ class CocoCheck:
 
     def images(self, whole: bool) -> None:
         """Look at all image files, on all cores: headers, or all pixels and a hash too."""
-        rows, progress = (
-            self.content.get("images", ()),
-            Progress(len(self.content.get("images", ()))),
-        )
+        rows = self.content.get("images", ())
+        progress = Progress(len(rows))
 
         def look(row: dict) -> tuple:
             path = self.folder / str(row.get("file_name"))

@@ -109,11 +109,9 @@ def table(splits: dict[str, Findings], examples: int = 3) -> str:
         for name, found in findings.ordered():
             shown = "; ".join(finding.example for finding in found[:examples])
             shown += "; …" if len(found) > examples else ""
-            repair = PROBLEMS[name].repair
-            lines += [f"{len(found):7}  {split:5}  {name}", f"{'':16}{shown}"]
-            lines += [
-                f"{'':16}{PROBLEMS[name].effect}" + (f" (--fix: {_FIX[repair]})" if repair else "")
-            ]
+            effect, repair, _ = PROBLEMS[name]
+            effect += f" (--fix: {_FIX[repair]})" if repair else ""
+            lines += [f"{len(found):7}  {split:5}  {name}", f"{'':16}{shown}", f"{'':16}{effect}"]
     return "\n".join(lines)
 
 
@@ -143,34 +141,27 @@ def cleaned(content: dict, findings: Findings, sizes: Sequence[tuple[int, int]])
         findings: of `coco_check`.
         sizes: (width, height) of each image file, (0, 0) where it cannot be read.
     """
-    gone, lost, clip, area = set(), set(), set(), set()
-    sets = dict(drop=lost, clip=clip, area=area, number=set(), size=set())
+    places = defaultdict(set)  # of the annotations, by repair; "" for images that are left out
     for name, found in findings.items():
+        repair = PROBLEMS[name].repair
         for finding in found:
-            repair = PROBLEMS[name].repair
-            if repair == "drop" and finding.annotation < 0:
-                gone.add(finding.image)
-            elif repair:
-                sets[repair].add(finding.annotation)
-    images = [
-        dict(row, width=size[0], height=size[1]) if all(size) else row
+            whole = repair == "drop" and finding.annotation < 0
+            places["" if whole else repair].add(finding.image if whole else finding.annotation)
+    images = {
+        row["id"]: dict(row, width=size[0], height=size[1]) if all(size) else row
         for place, (row, size) in enumerate(zip(content["images"], sizes, strict=True))
-        if place not in gone
-    ]
-    by_id = {row["id"]: row for row in images}
+        if place not in places[""]
+    }
     rows = []
     for place, row in enumerate(content["annotations"]):
-        if place in lost or row.get("image_id") not in by_id:
+        image = images.get(row.get("image_id"))
+        if image is None or place in places["drop"]:
             continue
-        if place in clip:
-            row = dict(row, bbox=_clipped(row["bbox"], by_id[row["image_id"]]))
-        if place in clip | area:
-            row = dict(row, area=row["bbox"][2] * row["bbox"][3])
+        x, y, width, height = row["bbox"]
+        if place in places["clip"]:
+            x, width = max(0, x), min(image["width"], x + width) - max(0, x)
+            y, height = max(0, y), min(image["height"], y + height) - max(0, y)
+        if place in places["clip"] | places["area"]:
+            row = dict(row, bbox=[x, y, width, height], area=width * height)
         rows.append(dict(row, id=len(rows) + 1))
-    return dict(content, images=images, annotations=rows)
-
-
-def _clipped(box: Sequence[float], image: dict) -> list[float]:
-    x1, y1 = max(0, box[0]), max(0, box[1])
-    x2, y2 = min(image["width"], box[0] + box[2]), min(image["height"], box[1] + box[3])
-    return [x1, y1, x2 - x1, y2 - y1]
+    return dict(content, images=list(images.values()), annotations=rows)

@@ -4,7 +4,8 @@ Nothing is left out in silence: what a reader does not take is counted. docs/own
 these readers with converter libraries.
 """
 
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -138,14 +139,9 @@ def _yolo_images(folder: Folder, base: Path, content: dict) -> dict[Path, str]:
 
 def _yolo_labels(image: Path) -> Path:
     """``images/…/x.jpg`` has ``labels/…/x.txt``, or ``x.txt`` beside it."""
-    parts = list(image.parts)
-    places = [index for index, part in enumerate(parts) if part == "images"]
-    if places:
-        parts[places[-1]] = "labels"
-        there = Path(*parts).with_suffix(".txt")
-        if there.is_file():
-            return there
-    return image.with_suffix(".txt")
+    there = re.sub("^(.*/)?images/", r"\1labels/", image.as_posix())
+    place = Path(there).with_suffix(".txt")
+    return place if place.is_file() else image.with_suffix(".txt")
 
 
 def _yolo_rows(path: Path, names: dict[int, str], size: tuple[int, int]) -> list[dict]:
@@ -173,40 +169,32 @@ def _yolo_rows(path: Path, names: dict[int, str], size: tuple[int, int]) -> list
     return rows
 
 
-# ------------------------------------------------------------------ Pascal VOC
+# ----------------------------------------- a file for each photo: Pascal VOC, labelme
 
 
 def _voc(folder: Folder) -> Labels | None:
     roots = {path: _xml(path) for path in folder.of(".xml")}
-    roots = {path: root for path, root in roots.items() if root.tag == "annotation"}
-    if not roots:
-        return None
-    labels = Labels("Pascal VOC")
-    listed = {
+    splits = {
         stem.split()[0]: path.stem
         for path in folder.of(".txt")
         if path.parent.parent.name == "ImageSets" and path.stem in ("train", "val", "test")
         for stem in path.read_text("utf-8").splitlines()
         if stem.strip()
     }
-    for path, root in roots.items():
-        try:
-            size = tuple(int(float(root.findtext(f"size/{k}", "0"))) for k in ("width", "height"))
-            objects = [_voc_row(item) for item in root.iter("object")]
-        except (TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{path}: has an object without a name or a box") from error
-        hard = sum(row["iscrowd"] for row in objects)
-        labels.left_out["objects marked difficult (kept as crowd: not learned, not scored)"] += hard
-        split = listed.get(path.stem) or folder.split(path)
-        labels.add(folder.twin(path, root.findtext("filename", "")), size, split, objects)
-    return _without_labels(folder, labels)
+    files = {path: root for path, root in roots.items() if root.tag == "annotation"}
+    return _each(folder, Labels("Pascal VOC"), files, _voc_rows, splits)
 
 
-def _voc_row(item: ElementTree.Element) -> dict:
-    edges = item.find("bndbox")
-    x1, y1, x2, y2 = (float(edges.findtext(key)) for key in ("xmin", "ymin", "xmax", "ymax"))
-    name, hard = item.findtext("name").strip(), item.findtext("difficult", "0").strip()
-    return dict(name=name, bbox=[x1, y1, x2 - x1, y2 - y1], iscrowd=int(hard == "1"))
+def _voc_rows(root: ElementTree.Element, left_out: Counter) -> tuple[str, tuple, list[dict]]:
+    rows = []
+    for item in root.iter("object"):
+        edges = [float(item.findtext(f"bndbox/{key}")) for key in ("xmin", "ymin", "xmax", "ymax")]
+        hard = int(item.findtext("difficult", "0").strip() == "1")
+        corners = (edges[:2], edges[2:])
+        rows.append(dict(name=item.findtext("name").strip(), bbox=box(corners), iscrowd=hard))
+        left_out["objects marked difficult (kept as crowd: not learned, not scored)"] += hard
+    size = tuple(int(float(root.findtext(f"size/{key}", "0"))) for key in ("width", "height"))
+    return root.findtext("filename", ""), size, rows
 
 
 def _xml(path: Path) -> ElementTree.Element:
@@ -219,36 +207,39 @@ def _xml(path: Path) -> ElementTree.Element:
         raise InputError(f"{path}: is not XML: {error}") from error
 
 
-# --------------------------------------------------------------------- labelme
-
-
 def _labelme(folder: Folder) -> Labels | None:
-    contents = {path: read_json(path) for path in folder.of(".json")}
-    contents = {p: c for p, c in contents.items() if isinstance(c, dict) and "shapes" in c}
-    if not contents:
+    files = {path: read_json(path) for path in folder.of(".json")}
+    files = {p: c for p, c in files.items() if isinstance(c, dict) and "shapes" in c}
+    return _each(folder, Labels("labelme"), files, _labelme_rows)
+
+
+def _labelme_rows(content: dict, left_out: Counter) -> tuple[str, tuple, list[dict]]:
+    rows = []
+    for shape in content["shapes"]:
+        kind = shape.get("shape_type") or "polygon"
+        if kind in ("rectangle", "polygon"):
+            rows.append(dict(name=shape["label"], bbox=box(shape["points"]), iscrowd=0))
+        else:
+            left_out[f"shapes of the kind {kind}"] += 1
+    size = (content.get("imageWidth") or 0, content.get("imageHeight") or 0)
+    return str(content.get("imagePath") or ""), size, rows
+
+
+def _each(folder: Folder, labels: Labels, files: dict, read_rows, splits={}) -> Labels | None:
+    """Labels of files for one photo each; ``read_rows`` gives the photo's name, size and objects.
+
+    Images without such a file are counted: nobody said that they are empty.
+    """
+    if not files:
         return None
-    labels = Labels("labelme")
-    for path, content in contents.items():
+    for path, content in files.items():
         try:
-            size = (content.get("imageWidth") or 0, content.get("imageHeight") or 0)
-            objects = []
-            for shape in content["shapes"]:
-                kind = shape.get("shape_type") or "polygon"
-                if kind in ("rectangle", "polygon"):
-                    objects.append(dict(name=shape["label"], bbox=box(shape["points"]), iscrowd=0))
-                else:
-                    labels.left_out[f"shapes of the kind {kind}"] += 1
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{path}: is not labelme's ({type(error).__name__}: {error})"
-            ) from error
-        image = folder.twin(path, str(content.get("imagePath") or ""))
-        labels.add(image, size, folder.split(path), objects)
-    return _without_labels(folder, labels)
-
-
-def _without_labels(folder: Folder, labels: Labels) -> Labels:
-    """Count the images for which there is no label file; nobody said that they are empty."""
+            name, size, rows = read_rows(content, labels.left_out)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            kind = type(error).__name__
+            raise InputError(f"{path}: is not of {labels.format} ({kind}: {error})") from error
+        split = splits.get(path.stem) or folder.split(path)
+        labels.add(folder.twin(path, name), size, split, rows)
     labels.left_out["images without a label file"] += len(folder.images) - len(labels.photos)
     labels.left_out = +labels.left_out
     return labels

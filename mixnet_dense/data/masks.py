@@ -14,7 +14,7 @@ from mixnet_dense.progress import Progress
 from mixnet_dense.seg.labels import read_labels
 
 _FOLDERS = (("leftImg8bit", "gtFine"), ("images", "masks"), ("images", "labels"))
-_IMAGE, _TRAIN_IDS = "_leftImg8bit.png", "_gtFine_labelTrainIds.png"
+_ENDS = "_leftImg8bit.png", "_gtFine_labelTrainIds.png"  # of Cityscapes' files
 _IGNORED = 255
 
 
@@ -44,29 +44,23 @@ def read_pairs(root: Path) -> Pairs:
         wanted = " or ".join(f"{a}/ and {b}/" for a, b in _FOLDERS)
         raise InputError(f"{root}: must have the folders {wanted}")
     places = there[0]
-    listed = [
-        [path for path in files if place in path.parents]
-        for files, place in zip((folder.images, folder.of(".png")), places, strict=True)
-    ]
-    suffixes = tuple(map(_suffix, listed, (_IMAGE, _TRAIN_IDS), places))
-    by_name = [
-        {
-            path.relative_to(place).as_posix().removesuffix(end): path
-            for path in files
-            if path.name.endswith(end)
-        }
-        for files, place, end in zip(listed, places, suffixes, strict=True)
-    ]
-    names = sorted(by_name[0].keys() & by_name[1].keys())
+    listed, suffixes, named = [], [], []
+    for files, place, end in zip((folder.images, folder.of(".png")), places, _ENDS, strict=True):
+        listed.append([path for path in files if place in path.parents])
+        suffixes.append(_suffix(listed[-1], end, place))
+        names = {path.relative_to(place).as_posix(): path for path in listed[-1]}
+        end = suffixes[-1]
+        named.append({n.removesuffix(end): path for n, path in names.items() if n.endswith(end)})
+    names = sorted(named[0].keys() & named[1].keys())
     if not names:
         raise InputError(f"{root}: no image NAME{suffixes[0]} has a label map NAME{suffixes[1]}")
-    values = _values([(by_name[0][name], by_name[1][name]) for name in names])
+    values = _values([(named[0][name], named[1][name]) for name in names])
     if values <= {0, _IGNORED} and _IGNORED in values:
         raise InputError(
             f"{places[1]}: the label maps have only the values 0 and 255, and 255 is ignored in "
             "training; write the number of the class, from 0 on"
         )
-    paths = [by_name[0][name] for name in names]
+    paths = [named[0][name] for name in names]
     return Pairs(
         "label map",
         [Photo(path, (0, 0), folder.split(path), []) for path in paths],
@@ -74,7 +68,7 @@ def read_pairs(root: Path) -> Pairs:
         +Counter({"images without a label map": len(listed[0]) - len(names)}),
         images=places[0],
         masks=places[1],
-        suffixes=suffixes,
+        suffixes=tuple(suffixes),
     )
 
 

@@ -29,18 +29,16 @@ def header(path: Path, whole: bool = False) -> Header | str:
         path: an existing file.
         whole: decode all pixels too, which finds a file that is cut off.
     """
+    problem = "not readable as an image"
     try:
         with Image.open(path) as image:
             found = image.getexif().get(_ORIENTATION, 1)
             width, height = image.size
-    except ERRORS:
-        return "not readable as an image"
-    if whole:
-        try:
-            with Image.open(path) as image:
+            if whole:
+                problem = "cut off or broken in the middle"
                 image.load()
-        except ERRORS:
-            return "cut off or broken in the middle"
+    except ERRORS:
+        return problem
     size = (height, width) if found in (5, 6, 7, 8) else (width, height)
     return Header(size, image.mode, found in range(2, 9))
 

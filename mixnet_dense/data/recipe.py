@@ -15,29 +15,45 @@ from mixnet_dense.data.formats import read
 from mixnet_dense.data.pictures import content_key
 from mixnet_dense.errors import InputError
 from mixnet_dense.files import check_writable, write_json
+from mixnet_dense.shipped import configs
 
 SHARE = 0.2  # of the photos for validation
 _SEED = "0"
+_OWN = "_finetune"  # ends the name of a config for own photos
 
 
 class Task(NamedTuple):
-    """A fitting model's config has the base ``trained``; ``data`` and ``schedule`` replace it.
+    """What differs between detection and segmentation.
 
-    ``megabytes`` are what a training image takes at the input size of ``data``, with
-    MobileNetV3-Large.
+    Attributes:
+        trained: data sets of the configs whose models are offered; ``data`` replaces them.
+        head: of a model.
+        megabytes: that a training image takes at the input size of ``data``, with
+            MobileNetV3-Large.
+        suffix: of the file that lists the photos of a split.
+        model: if none is named.
+        schedules: to train from nothing and to fine-tune.
     """
 
-    trained: str
+    trained: tuple[str, ...]
     data: str
-    schedule: str
     head: str
     megabytes: int
+    suffix: str
+    model: str
+    schedules: tuple[str, str]
 
 
-TASKS = {
-    "detection": Task("coco", "own_coco", "own_data", "bbox_head", 150),
-    "segmentation": Task("cityscapes", "own_masks", "own_masks", "decode_head", 400),
-}
+TASKS = dict(
+    detection=Task(
+        ("coco", "coco_by_id"), "own_coco", "bbox_head", 150, "json",
+        "ssdlite_mobilenetv3_large", ("own_data", "finetune"),
+    ),
+    segmentation=Task(
+        ("cityscapes", "voc"), "own_masks", "decode_head", 400, "txt",
+        "lraspp_mobilenetv3_large", ("own_masks", "finetune_masks"),
+    ),
+)  # fmt: skip
 
 
 class Plan(NamedTuple):
@@ -46,33 +62,24 @@ class Plan(NamedTuple):
     passes: int
     steps: int
     rate: float
+    words: str
 
 
-_PLANS = {"scratch": Plan(100, 600, 1e-3), "weights": Plan(30, 200, 5e-4)}
+_SCRATCH = Plan(100, 600, 1e-3, "trained from nothing")
+_TUNED = Plan(10, 100, 5e-4, "fine-tuned as schedules/{}.py says: batch norm keeps its statistics")
 
 
-class Request(NamedTuple):
-    """What to write a config for.
-
-    Attributes:
-        data: the folder of photos; it is not changed.
-        task: a key of `TASKS`.
-        model: the name of a config in ``configs``.
-        out: the config to write; the labels go into a folder beside it.
-        configs: this project's ``configs/``.
-        weights: a checkpoint to begin from.
-    """
-
-    data: Path
-    task: str
-    model: str
-    out: Path
-    configs: Path
-    weights: str | None = None
-
-
-def write_config(request: Request) -> list[str]:
+def write_config(
+    data: Path, out: Path, task: str, model: str | None = None, weights: str | None = None
+) -> list[str]:
     """Read the labels, write them as COCO's json or as lists, and a config of 15 lines at most.
+
+    Args:
+        data: the folder of photos; it is not changed.
+        out: the config to write; the labels go into a folder beside it.
+        task: a key of `TASKS`.
+        model: a key of `fitting_models`; the task's own by default.
+        weights: for ``load_from``, to fine-tune them.
 
     Returns:
         Lines that say what was found, left out and written.
@@ -81,36 +88,38 @@ def write_config(request: Request) -> list[str]:
         InputError: see `formats.read` and `masks.read_pairs`; a model that does not fit the task;
             or a target that is there already or lies in the user's folder.
     """
-    folder = request.out.with_name(f"{request.out.stem}_labels")
-    for path in (request.out, folder):
+    folder = out.with_name(f"{out.stem}_labels")
+    for path in (out, folder):
         if path.exists():
             raise InputError(f"{path}: is there already; remove it or give another --out")
-        if request.data.resolve() in path.resolve().parents:
-            raise InputError(f"--out {path}: lies in the folder of the photos, {request.data}")
-    model, bases = _model(request)
-    found = _read(request)
+        if data.resolve() in path.resolve().parents:
+            raise InputError(f"--out {path}: lies in the folder of the photos, {data}")
+    head = _model(out, task, model or TASKS[task].model, bool(weights))
+    found = _read(data, task)
     splits = split(found.photos)
     check_writable(str(folder / "train"))
     for name, photos in splits.items():
-        if request.task == "detection":
-            rows = coco_rows(photos, found.classes, request.data)
-            write_json(str(folder / f"{name}.json"), rows)
+        path = folder / f"{name}.{TASKS[task].suffix}"
+        if task == "detection":
+            write_json(str(path), coco_rows(photos, found.classes, data))
         else:
-            text = "".join(f"{found.name(photo)}\n" for photo in photos)
-            (folder / f"{name}.txt").write_text(text, "utf-8")
+            path.write_text("".join(f"{found.name(photo)}\n" for photo in photos), "utf-8")
     counts = {name: len(photos) for name, photos in splits.items()}
-    request.out.write_text(_text(request, found, model, bases, counts, folder), "utf-8")
-    lines = [f"{found.format} labels: " + ", ".join(f"{n} {name}" for name, n in counts.items())]
-    lines += [f"{count} {what}" for what, count in found.left_out.items()]
-    return [*lines, f"{request.out} and {folder}/ are written"]
+    title = f"# {data.name}: {counts['train']} photos to train, {counts['val']} to validate."
+    lines = [title, f"#   python tools/train.py {out.name}", head[0]]
+    lines += [*_data(data, folder, found), *head[1:], *_training(counts["train"], task, weights)]
+    out.write_text("\n".join(lines) + "\n", "utf-8")
+    said = [f"{found.format} labels: " + ", ".join(f"{n} {name}" for name, n in counts.items())]
+    said += [f"{count} {what}" for what, count in found.left_out.items()]
+    return [*said, f"{out} and {folder}/ are written"]
 
 
-def _read(request: Request) -> Labels:
-    if request.task == "detection":
-        return read(request.data)
+def _read(data: Path, task: str) -> Labels:
+    if task == "detection":
+        return read(data)
     from mixnet_dense.data.masks import read_pairs  # needs mmseg, detection does not
 
-    return read_pairs(request.data)
+    return read_pairs(data)
 
 
 def split(photos: Sequence[Photo]) -> dict[str, list[Photo]]:
@@ -159,36 +168,48 @@ def coco_rows(photos: Sequence[Photo], classes: Sequence[str], root: Path) -> di
 # ---------------------------------------------------------------------- config
 
 
-def fitting_models(configs: Path, task: str) -> dict[str, tuple[dict[str, ast.expr], list[str]]]:
-    """The models of a task, by name: what their configs assign, and their bases."""
+def fitting_models(task: str) -> dict[str, tuple[dict[str, ast.expr], list[str]]]:
+    """The models of a task, by name: what their configs assign, and their bases.
+
+    A model with a config of its own for fine-tuning, NAME_finetune.py, has that as its base.
+    """
     fitting = {}
-    for path in sorted(configs.glob("*.py")):
+    for path in sorted(configs().glob("*.py")):
         lines = {
             node.targets[0].id: node.value
             for node in ast.parse(path.read_text("utf-8")).body
-            if isinstance(node, ast.Assign)
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
         }
         bases = ast.literal_eval(lines.pop("_base_"))
-        data = Path(bases[1]).stem if isinstance(bases, list) else ""
-        if data.removesuffix("_by_id") == TASKS[task].trained:
-            fitting[path.stem] = lines, bases
+        data, name = Path(bases[1]).stem if isinstance(bases, list) else "", path.stem
+        if name.endswith(_OWN) and data.startswith(TASKS[task].trained):
+            empty = dict(model=ast.Call(ast.Name("dict"), [], []))
+            fitting[name.removesuffix(_OWN)] = empty, [path.name]
+        elif data in TASKS[task].trained:
+            fitting[name] = lines, bases
     return fitting
 
 
-def _model(request: Request) -> tuple[list[str], list[str]]:
-    """The lines that describe the model, with the number of classes, and the bases."""
-    task, fitting = TASKS[request.task], fitting_models(request.configs, request.task)
-    if request.model not in fitting:
-        known = ", ".join(fitting)
-        raise InputError(f"--model {request.model}: for {request.task} must be one of {known}")
-    lines, bases = fitting[request.model]
-    _set(lines["model"], task.head, "num_classes", "len(classes)")
-    if request.task == "segmentation":
-        _set(lines["model"], "data_preprocessor", "size", "_base_.crop_size")
-    names = [bases[0], f"_base_/datasets/{task.data}.py", f"_base_/schedules/{task.schedule}.py"]
-    texts = [f"{name} = {ast.unparse(value)}".replace("'", '"') for name, value in lines.items()]
-    places = [_place(request.configs / name, request.out, request.configs.parent) for name in names]
-    return texts, places
+def _model(out: Path, task: str, name: str, tuned: bool) -> list[str]:
+    """The lines of the bases and the model, with the number of classes."""
+    row, fitting = TASKS[task], fitting_models(task)
+    if name not in fitting:
+        raise InputError(f"--model {name}: for {task} must be one of {', '.join(fitting)}")
+    lines, bases = fitting[name]
+    _set(lines["model"], row.head, "num_classes", "len(classes)")
+    if len(bases) > 1:
+        if Path(bases[1]).stem == "cityscapes":
+            _set(lines["model"], "data_preprocessor", "size", "_base_.crop_size")
+        schedule = row.schedules[tuned]
+        bases = [bases[0], f"_base_/datasets/{row.data}.py", f"_base_/schedules/{schedule}.py"]
+    elif not tuned:
+        raise InputError(f"--model {name}: is only fine-tuned here; give --weights too")
+    # relative within the project
+    home, target = configs().resolve(), out.resolve().parent
+    inside = home.parent in (target, *target.parents)
+    places = [os.path.relpath(home / base, target) if inside else home / base for base in bases]
+    texts = [f"{key} = {ast.unparse(value)}".replace("'", '"') for key, value in lines.items()]
+    return [f"_base_ = {_shown([Path(place).as_posix() for place in places])}", *texts]
 
 
 def _set(model: ast.Call, part: str, key: str, value: str) -> None:
@@ -202,11 +223,22 @@ def _set(model: ast.Call, part: str, key: str, value: str) -> None:
     inside.keywords.append(ast.keyword(key, ast.parse(value, mode="eval").body))
 
 
-def _place(base: Path, out: Path, project: Path) -> str:
-    """A path for ``_base_``: relative within the project, else absolute."""
-    base, out = base.resolve(), out.resolve()
-    inside = project.resolve() in out.parents
-    return Path(os.path.relpath(base, out.parent) if inside else base).as_posix()
+def _shown(value) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _data(data: Path, folder: Path, found: Labels) -> list[str]:
+    prefix, more = "img=photos", ""
+    if hasattr(found, "masks"):
+        places = [path.relative_to(data).as_posix() for path in (found.images, found.masks)]
+        prefix = 'img_path=photos + "/{}", seg_map_path=photos + "/{}"'.format(*places)
+        more = "img_suffix={}, seg_map_suffix={}, ".format(*map(json.dumps, found.suffixes))
+    return [
+        f"photos, labels = {_shown(str(data.resolve()))}, {_shown(str(folder.resolve()))}",
+        f"classes = {_shown(found.classes)}",
+        f"data = dict(data_root=labels, data_prefix=dict({prefix}), {more}"
+        "metainfo=dict(classes=classes))",
+    ]
 
 
 def batch_size(photos: int, megabytes: int) -> int:
@@ -219,36 +251,21 @@ def batch_size(photos: int, megabytes: int) -> int:
     return 1 << (most.bit_length() - 1)
 
 
-def _text(request: Request, found: Labels, model, bases, counts: dict, folder: Path) -> str:
-    task, plan = TASKS[request.task], _PLANS["weights" if request.weights else "scratch"]
-    batch = batch_size(counts["train"], task.megabytes)
-    steps = max(plan.steps, -(-plan.passes * counts["train"] // batch))
+def _training(photos: int, task: str, weights: str | None) -> list[str]:
+    row, plan = TASKS[task], _TUNED if weights else _SCRATCH
+    batch = batch_size(photos, row.megabytes)
+    steps = max(plan.steps, -(-plan.passes * photos // batch))
     steps = -(-steps // 10) * 10
     workers = min(4, max(1, (os.cpu_count() or 1) - 1))
-    prefix, more = "img=photos", ""
-    if request.task == "segmentation":
-        places = [path.relative_to(request.data).as_posix() for path in (found.images, found.masks)]
-        prefix = 'img_path=photos + "/{}", seg_map_path=photos + "/{}"'.format(*places)
-        more = "img_suffix={}, seg_map_suffix={}, ".format(*map(json.dumps, found.suffixes))
-    shown = {name: json.dumps(value, ensure_ascii=False) for name, value in {
-        "bases": bases, "classes": found.classes, "photos": str(request.data.resolve()),
-        "labels": str(folder.resolve()), "weights": request.weights,
-    }.items()}  # fmt: skip
-    begin = shown["weights"] if request.weights else None
-    lines = [
-        f"# {request.data.name}: {counts['train']} photos to train, {counts['val']} to validate.",
-        f"#   python tools/train.py {request.out.name}",
-        f"_base_ = {shown['bases']}",
-        f"photos, labels = {shown['photos']}, {shown['labels']}",
-        f"classes = {shown['classes']}",
-        *model,
-        f"data = dict(data_root=labels, data_prefix=dict({prefix}), {more}"
-        "metainfo=dict(classes=classes))",
-        f"train_dataloader = dict(batch_size={batch}, num_workers={workers}, dataset=data)",
-        f"val_dataloader = test_dataloader = dict(num_workers={workers}, dataset=data)",
+    train, val = (
+        f'dataset=dict(ann_file="{name}.{row.suffix}", **data)' for name in ("train", "val")
+    )
+    begin, words = _shown(weights) if weights else None, plan.words.format(row.schedules[1])
+    return [
+        f"train_dataloader = dict(batch_size={batch}, num_workers={workers}, {train})",
+        f"val_dataloader = test_dataloader = dict(num_workers={workers}, {val})",
         f"train_cfg = dict(max_iters={steps}, val_interval={steps // 10})  # of {batch} photos",
         f"optim_wrapper = dict(optimizer=dict(lr={plan.rate * batch / 16:.2g}))",
         f"auto_scale_lr = dict(base_batch_size={batch})",
-        f"load_from = {begin}  # a checkpoint to begin from",
+        f"load_from = {begin}  # {words}",
     ]
-    return "\n".join(lines) + "\n"

@@ -48,6 +48,8 @@ def check_data(config: Config, whole: bool = True, fix: str | None = None) -> di
                 checks[split] = _coco(dataset, _shapes(config))
                 checks[split].images(whole)
                 found[split] = checks[split].findings
+                if not whole:  # a training follows, which needs the content too
+                    _hand_over(dataset, checks[split])
             elif kind in ("CityscapesDataset", "MaskDataset") and _on_disk(dataset) and whole:
                 found[split] = _label_maps(dataset)
     if len(found) == 2:
@@ -86,6 +88,13 @@ def _coco(dataset: ConfigDict, shapes: Shapes) -> CocoCheck:
     root = Path(dataset.get("data_root") or "")
     folder = root / (dataset.get("data_prefix") or {}).get("img", "")
     return CocoCheck(root / dataset.ann_file, folder, _classes(dataset), shapes)
+
+
+def _hand_over(dataset: ConfigDict, check: CocoCheck) -> None:
+    from mixnet_dense.det.coco import CocoDataset, hand_over  # needs mmdet
+
+    if check.content and DATASETS.get(dataset.type) is CocoDataset:
+        hand_over(str(check.file), check.content)
 
 
 def _classes(dataset: ConfigDict) -> Sequence[str]:

