@@ -26,6 +26,6 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=2),
 )
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, end=100),
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, end=50),
     dict(type="PolyLR", power=0.9, end=max_epochs, convert_to_iter_based=True),
 ]

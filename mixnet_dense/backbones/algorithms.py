@@ -50,22 +50,22 @@ OTHER_DEVICES = Rule(lambda call: call.device != "cpu", "split", "not measured",
 MIXCONV = (
     OTHER_DEVICES,
     # The gradient of a merged weight is computed for its zeros too, so only without gradients.
-    Rule(lambda call: call.mergeable and not call.training, "merged", "?", "?"),
+    Rule(lambda call: call.mergeable and not call.training, "merged", "0.9 to 3.2", "0.5 to 1.4"),
     # The dense copies are kept for the backward pass: too much memory for the largest maps.
     Rule(
         lambda call: call.channels_last and not (call.training and call.bytes >= 2**26),
-        "contiguous", "?", "?",
+        "contiguous", "1.3 to 2.1", "1.2 to 2.6",
     ),
-    Rule(lambda call: True, "split", "?", "?"),
+    Rule(lambda call: True, "split", "1.4 in channels_last", "1.2 in channels_last"),
 )  # fmt: skip
 POINTWISE = (
     OTHER_DEVICES,
     # oneDNN's gradients of groups of few channels are slow.
     Rule(
         lambda call: call.channels_last and call.training and call.narrowest <= 20,
-        "merged", "?", "?",
+        "merged", "1.3 to 2.4", "1.1 to 2.2",
     ),
-    Rule(lambda call: call.channels_last, "grouped", "?", "?"),
+    Rule(lambda call: call.channels_last, "grouped", "0.4 to 1.7", "0.7 to 1.4"),
     Rule(lambda call: True, "split", "1", "1"),
 )  # fmt: skip
 
