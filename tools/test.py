@@ -55,7 +55,10 @@ def main(args: argparse.Namespace) -> None:
         zipped = variants.submit(config, model, args.submission, args.work_dir)
         print(f"\n{zipped} is ready to be uploaded")
     else:
-        evaluate(config, model, folder=args.work_dir, out=args.out, report=args.report)
+        evaluate(
+            config, model, folder=args.work_dir, out=args.out, report=args.report,
+            inputs=[args.checkpoint],
+        )  # fmt: skip
         if args.report:
             print(f"\nmetrics.json, predictions.json and pictures are in {args.report}")
 

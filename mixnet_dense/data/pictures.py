@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # of Pillow
+from mixnet_dense.images import ERRORS
 
 _ORIENTATION = 0x0112  # EXIF's tag; the values from 5 on swap width and height
 
@@ -33,6 +33,8 @@ def header(path: Path, whole: bool = False) -> Header | str:
         with Image.open(path) as image:
             found = image.getexif().get(_ORIENTATION, 1)
             width, height = image.size
+    except Image.DecompressionBombError:
+        return "image of too many pixels"
     except ERRORS:
         return "not readable as an image"
     if whole:

@@ -1,11 +1,13 @@
 """Evaluate a model with the metrics that its config names."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
 
+from mixnet_dense.engine.config import input_files
 from mixnet_dense.engine.results import Results, ResultsHook
 from mixnet_dense.engine.runner import test_runner
 from mixnet_dense.files import check_writable, json_number, write_json
@@ -21,6 +23,7 @@ def evaluate(
     folder: str | None = None,
     out: str | None = None,
     report: str | None = None,
+    inputs: Sequence[str] = (),
 ) -> dict[str, float | None]:
     """Run the config's test loop, on the processes that `runner.launch` joined.
 
@@ -32,6 +35,7 @@ def evaluate(
         out: JSON file to write ``{"metrics": {…}}`` to.
         report: folder for ``metrics.json``, ``predictions.json`` with the results of all
             images (see `results.Results`), and pictures of the first twelve.
+        inputs: files that must not be written over, such as the checkpoint.
 
     Returns:
         The metrics by mm's names, such as ``coco/bbox_mAP`` or ``mIoU``; None where
@@ -44,7 +48,7 @@ def evaluate(
     if report:
         targets.append(str(Path(report) / "metrics.json"))
     for path in targets:
-        check_writable(path)
+        check_writable(path, input_files(config, *inputs))
     runner = test_runner(config, model, folder)
     if report:
         results = _results(runner, Path(report))
