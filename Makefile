@@ -7,7 +7,7 @@ DEMO := work_dirs/demo
 DEMO_SEG := work_dirs/demo-seg
 
 .PHONY: demo demo-seg test test-weights test-real test-export test-shipped test-reuse test-browser \
-	test-tutorial test-openmmlab lint format clean
+	test-tutorial test-openmmlab fuzz lint format clean
 
 # Train MixNet-S SSDLite on the embedded sample, evaluate it, draw what it finds.
 demo: $(VENV)/ready
@@ -61,6 +61,11 @@ test-browser: $(VENV)/ready
 test-tutorial: $(VENV)/ready
 	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test,export]"
 	$(BIN) -m pytest -m tutorial -s
+
+# Random changes of good files and command lines; FUZZ_SECONDS=60 for less than ten minutes.
+fuzz: export OMP_NUM_THREADS = 1
+fuzz: $(VENV)/ready
+	$(BIN) -m pytest -m fuzz tests/test_fuzz.py
 
 # The same tests on mmengine, mmcv-lite, mmdet and mmsegmentation as OpenMMLab released them.
 test-openmmlab: $(STOCK)/ready

@@ -4,6 +4,7 @@ import json
 import os
 import struct
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -102,8 +103,10 @@ def _read_safetensors(path: str) -> tuple[dict, dict]:
     try:
         with safe_open(file, framework="pt") as opened:
             meta = json.loads((opened.metadata() or {}).get(_META, "{}"))
+            if not isinstance(meta, dict):
+                raise ValueError(f"the metadata {_META} is no object")
             return {key: opened.get_tensor(key) for key in opened.keys()}, meta
-    except (SafetensorError, ValueError, OSError) as error:
+    except (SafetensorError, ValueError, RecursionError, OSError) as error:
         raise InputError(f"checkpoint '{path}' is not readable: {first_line(error)}") from error
 
 
@@ -167,6 +170,8 @@ def restricted(torch_load):
     def load(file, map_location=None, *_args, **_kwargs):
         import torch
 
+        if isinstance(file, (str, os.PathLike)):
+            _check_size(file)
         if _trusted:
             return torch_load(file, map_location=map_location, weights_only=False)
         try:
@@ -178,6 +183,17 @@ def restricted(torch_load):
             raise InputError(f"checkpoint '{file}' is not readable: {first_line(error)}") from error
 
     return load
+
+
+def _check_size(path) -> None:
+    """Refuse a zip file that unpacks to more than it has: torch.save compresses nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # torch's older format, or none, which loading finds
+    if size > os.path.getsize(path):
+        raise InputError(f"checkpoint '{path}': unpacks to {size} bytes, more than it has")
 
 
 def _explain(error: UnpicklingError) -> str:

@@ -72,6 +72,7 @@ def parse(parser: argparse.ArgumentParser, argv=None) -> argparse.Namespace:
     """Parse the arguments and apply those that act on the whole process."""
     global _debug
     parser.add_argument("--debug", action="store_true", help="show tracebacks of bad input too")
+    one_line(parser)
     args = parser.parse_args(argv)
     _debug = args.debug
     if "local_rank" in args:
@@ -79,3 +80,15 @@ def parse(parser: argparse.ArgumentParser, argv=None) -> argparse.Namespace:
     if getattr(args, "trust_checkpoint", False):
         trust_checkpoints()
     return args
+
+
+def one_line(parser: argparse.ArgumentParser) -> None:
+    """Make a wrong command line an `InputError`, without the usage before it."""
+
+    def error(message: str) -> None:
+        raise InputError(f"{parser.prog}: {message}; --help lists what there is")
+
+    parser.error = error
+    for action in parser._subparsers._group_actions if parser._subparsers else ():
+        for command in action.choices.values():
+            one_line(command)

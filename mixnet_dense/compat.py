@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 from mixnet_dense import checkpoints
-from mixnet_dense.errors import InputError
+from mixnet_dense.errors import InputError, first_line
 
 _EXTENSION = "mmcv._ext"
 
@@ -185,6 +185,8 @@ def guard_checkpoint_loading() -> None:
                 found = original(cls, filename, map_location, logger)
         except FileNotFoundError as error:
             raise InputError(f"checkpoint '{filename}': no such file") from error
+        except OSError as error:  # an address that is refused
+            raise InputError(f"checkpoint '{filename}': {first_line(error)}") from error
         return checkpoints.without_code(found)
 
     CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)

@@ -7,10 +7,13 @@ from pathlib import Path
 import cv2
 import mmcv
 import numpy as np
+from PIL import Image
 
 from mixnet_dense.errors import InputError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # of an image; Pillow refuses more
+ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # of Pillow
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm"}
 
 
@@ -70,20 +73,42 @@ def mask_name(picture: Path) -> Path:
     return picture.parent / "masks" / f"{picture.stem}.png"
 
 
-def read_image(path: Path):
-    """Pixels (H, W, 3), BGR, or None if the file is no image."""
+def fault(path: Path) -> str:
+    """What is wrong with an image file, from its kind, size and header; '' if nothing is.
+
+    No pixel is decoded, and a named pipe is not opened.
+    """
+    if not path.is_file():
+        return "is no file"
+    if not path.stat().st_size:
+        return "is empty, not a readable image"
     try:
-        return mmcv.imread(str(path))
+        with Image.open(path) as image:
+            image.size  # noqa: B018
+    except Image.DecompressionBombError:
+        return f"has more pixels than {MOST_PIXELS}"
+    except ERRORS:
+        return "is not a readable image"
+    return ""
+
+
+def read_image(path: Path) -> np.ndarray | str:
+    """Pixels (H, W, 3), BGR, or what is wrong with the file."""
+    if wrong := fault(path):
+        return wrong
+    try:
+        image = mmcv.imread(str(path))
     except (cv2.error, OSError):
-        return None
+        image = None
+    return "is not a readable image" if image is None else image
 
 
 def read_images(paths: Sequence[Path]) -> list[np.ndarray]:
     """Images (H, W, 3), BGR; one that cannot be read is an InputError."""
     found = [read_image(path) for path in paths]
     for path, image in zip(paths, found, strict=True):
-        if image is None:
-            raise InputError(f"'{path}': cannot be read as an image")
+        if isinstance(image, str):
+            raise InputError(f"'{path}': {image}")
     return found
 
 

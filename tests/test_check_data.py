@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from bad_files import giant
 from labelled import CLASSES, paint, pairs
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -112,6 +113,8 @@ IN_FILE = [
     ("box too small for any anchor", box(10, 10, 4, 3), "b.jpg"),
     ("class without an annotation", lambda c: [r.update(category_id=1) for r in c["annotations"]],
      "dog"),
+    ("annotation without iscrowd", without("annotations", "iscrowd"), "b.jpg"),
+    ("image outside its folder", image(dict(file_name="../b.jpg")), "../b.jpg"),
     ("image not there", image(dict(file_name="e.jpg")), "e.jpg"),
     ("image of another size than written", image(dict(width=200)),
      "b.jpg: 100 x 80, written 200 x 80"),
@@ -166,6 +169,7 @@ FILES = [
     ("image not there", lambda f: (f / "b.jpg").unlink(), "b.jpg"),
     ("not readable as an image", lambda f: (f / "b.jpg").write_bytes(b""), "b.jpg"),
     ("not readable as an image", lambda f: (f / "b.jpg").write_text("photo"), "b.jpg"),
+    ("image of too many pixels", giant("b.jpg"), "b.jpg"),
     ("cut off or broken in the middle", cut, "b.jpg"),
     ("image turned by EXIF", rewritten("n.jpg", exif=exif(3)), "n.jpg"),
     ("image with alpha", rewritten("n.png", mode="RGBA"), "n.png"),

@@ -229,7 +229,7 @@ def test_weights_are_fine_tuned(tmp_path, monkeypatch, task, weights, model):
     given = Config.fromfile(ROOT / "configs" / f"{model}.py")
     assert config.model.backbone.type == given.model.backbone.type and config.load_from == begin
     assert config.default_hooks.fixed_norm.type == "mixnet_dense.FixedNormHook"
-    assert "Norm" not in str(load_config(str(ROOT / "configs/_base_/schedules/own_data.py")))
+    assert "Norm" not in str(Config.fromfile(ROOT / "configs/_base_/schedules/own_data.py"))
     best = dict(detection="coco/bbox_mAP", segmentation="mIoU")[task]
     assert config.default_hooks.checkpoint.save_best == best
     batch, steps = config.train_dataloader.batch_size, config.train_cfg.max_iters

@@ -179,8 +179,10 @@ def test_a_training_begins_with_what_fits(detector, sample, tmp_path):
         assert torch.equal(rows[0][:, [0, 2, 3]], rows[1][:, [3, 0, 4]])
     with pytest.raises(InputError, match="^load_from .*epoch_2.pth: is of another network: "):
         tool("train")(
-            *arguments, *options, "model.backbone.kernel_sizes=(3,5)", "model.backbone.width=0.5"
-        )
+            *arguments, *options, "model.backbone.kernel_sizes=(3,5)", "model.backbone.width=0.5",
+            "model.neck.in_channels=(384,1536)",
+            "model.bbox_head.in_channels=(384,1536,32,32,32,32)",
+        )  # fmt: skip
 
 
 def test_a_warm_up_of_more_than_a_tenth_is_told():

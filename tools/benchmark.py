@@ -57,6 +57,8 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError("--mode predict and --checkpoint go together, with one config")
     if args.device != "cpu" and (args.formats or "predict" in args.mode):
         raise InputError("--device: exported files and --mode predict are timed on the CPU only")
+    if args.plot and not args.plot.endswith((".png", ".svg")):
+        raise InputError(f"--plot {args.plot}: must end in .png or .svg")
     if args.files and "predict" not in args.mode:
         raise InputError("--files: are for --mode predict")
     if args.cfg_options and "data" not in args.mode:
@@ -67,7 +69,10 @@ def _size(text: str) -> tuple[int, int]:
     if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)?", text):
         raise InputError(f"--size {text}: must be pixels such as 320 or 512x1024")
     height, _, width = text.partition("x")
-    return int(height), int(width or height)
+    height, width = int(height), int(width or height)
+    if height * width > 2**25:
+        raise InputError(f"--size {text}: at most {2**25} pixels can be timed")
+    return height, width
 
 
 def main(args: argparse.Namespace) -> None:

@@ -32,8 +32,8 @@ def parse_args(argv=None) -> argparse.Namespace:
     args = parse(parser, argv)
     if bool(args.models) + args.paper_tables + args.zoo != 1:
         raise InputError("give configs or names, or --paper-tables or --zoo alone")
-    if args.shape and min(args.shape) < 1:
-        raise InputError(f"--shape {args.shape[0]} {args.shape[1]}: must be positive")
+    if args.shape and (min(args.shape) < 1 or args.shape[0] * args.shape[1] > 2**28):
+        raise InputError(f"--shape {args.shape[0]} {args.shape[1]}: must be 1 to {2**28} pixels")
     return args
 
 

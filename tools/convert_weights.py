@@ -50,10 +50,12 @@ def read_layers(location: str, model: str, reverse: bool) -> dict:
 
 def main(args: argparse.Namespace) -> None:
     from mixnet_dense import checkpoints as files
+    from mixnet_dense.files import check_writable
     from mixnet_dense.weights import catalogue, hub
     from mixnet_dense.weights.conversion import plan, revert
 
     files.check_suffix(args.dst)
+    check_writable(args.dst, [args.src])
     name = f"{args.source} {args.model}"
     meta = catalogue.metadata(args.source, args.model)
     if hub.origin_of(args.src):

@@ -46,7 +46,7 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    from mixnet_dense.engine.config import load_config
+    from mixnet_dense.engine.config import input_files, load_config
     from mixnet_dense.engine.int8 import export_int8
     from mixnet_dense.engine.samples import image_files
     from mixnet_dense.export.exporter import Request, export
@@ -64,8 +64,8 @@ def main(args: argparse.Namespace) -> None:
         end_to_end=args.end_to_end,
         tolerance=args.tolerance,
     )
-    check_writable(args.out)
     config = load_config(args.config, args.cfg_options)
+    check_writable(args.out, input_files(config, args.checkpoint, *args.images))
     model = load_model(config, args.checkpoint)
     paths = find_images(args.images) if args.images else image_files(config, "test", VERIFIED)
     images = read_images(paths[:VERIFIED])

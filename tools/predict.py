@@ -2,7 +2,7 @@
 
 import argparse
 
-from mixnet_dense.cli import add_config_arguments, add_config_options, parse, run
+from mixnet_dense.cli import add_config_arguments, add_config_options, one_line, parse, run
 from mixnet_dense.errors import InputError
 
 USAGE = """%(prog)s CONFIG CHECKPOINT IMAGES… --out DIR [options]
@@ -11,6 +11,7 @@ USAGE = """%(prog)s CONFIG CHECKPOINT IMAGES… --out DIR [options]
 
 def parse_args(argv=None) -> argparse.Namespace:
     names = argparse.ArgumentParser(add_help=False, usage=USAGE)
+    one_line(names)
     names.add_argument(
         "--model", metavar="NAME", help="in place of CONFIG and CHECKPOINT: see docs/weights.md"
     )

@@ -61,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
         zipped = variants.submit(config, model, args.submission, args.work_dir)
         print(f"\n{zipped} is ready to be uploaded")
     else:
-        evaluate(config, model, folder=args.work_dir, out=args.out)
+        evaluate(config, model, folder=args.work_dir, out=args.out, inputs=[args.checkpoint])
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from mixnet_dense.data.faults import Findings
-from mixnet_dense.data.folder import read_json
 from mixnet_dense.data.pictures import Header, content_key, header
 from mixnet_dense.errors import InputError
+from mixnet_dense.files import is_outside, read_json
 from mixnet_dense.progress import Progress
 
 Shapes = Sequence[tuple[float, float]]
@@ -48,7 +48,7 @@ class CocoCheck:
             rows = [content[key] for key in ("images", "annotations", "categories")]
             if not all(isinstance(row, dict) for part in rows for row in part):
                 raise TypeError("images, annotations and categories must be lists of objects")
-            self._names = {row["id"]: row["name"] for row in content["categories"]}
+            self._names = {row["id"]: str(row["name"]) for row in content["categories"]}
         except (InputError, KeyError, TypeError) as error:
             line = str(error) if isinstance(error, InputError) else f"{file}: {error!r}"
             self.findings.add("not COCO's json", line)
@@ -65,14 +65,16 @@ class CocoCheck:
         self._places, names, add = {}, set(), self.findings.add
         for place, row in enumerate(self.content["images"]):
             name = row.get("file_name")
-            if "id" not in row or not name or math.nan in _sides(row):
+            if not _is_key(row.get("id")) or not isinstance(name, str) or math.nan in _sides(row):
                 add("image without id, file_name, width or height", f"{name or row}", place)
             elif row["id"] in self._places:
                 add("image id used twice", f"{row['id']} of {name}", place)
             elif name in names:
                 add("image listed twice", name, place)
-            names.add(name)
-            if "id" in row:
+            elif is_outside(name):
+                add("image outside its folder", name, place)
+            names.add(str(name))
+            if _is_key(row.get("id")):
                 self._places.setdefault(row["id"], place)
 
     def _classes(self, classes: Sequence[str]) -> None:
@@ -82,11 +84,13 @@ class CocoCheck:
             return
         names, ids = [], set()
         for row in self.content["categories"]:
-            if row["name"] in names or row["id"] in ids:
+            if str(row["name"]) in names or row["id"] in ids:
                 add("category named twice", str(row["name"]))
-            names.append(row["name"])
+            names.append(str(row["name"]))
             ids.add(row["id"])
-        used = Counter(self._names.get(r.get("category_id")) for r in self.content["annotations"])
+        used = Counter(
+            self._names.get(_key(row, "category_id")) for row in self.content["annotations"]
+        )
         for name in dict.fromkeys(names):
             if used[name] and name not in classes:
                 more = ", ".join(f'"{each}"' for each in (*classes, name))
@@ -106,12 +110,12 @@ class CocoCheck:
     def _annotations(self, shapes: Shapes) -> None:
         rows, images = self.content["annotations"], self.content["images"]
         boxes = np.array([_four(row.get("bbox")) for row in rows], float)  # (n, 4)
-        places = np.array([self._places.get(row.get("image_id"), -1) for row in rows])
+        places = np.array([self._places.get(_key(row, "image_id"), -1) for row in rows])
         sides = [*map(_sides, images), (math.nan, math.nan)]  # the last for unknown images
         sides = np.array(sides, float)[places]  # (n, 2)
         area = np.array([_or_nan(row.get("area")) for row in rows], float)
         crowd = np.array([row.get("iscrowd", 0) in (0, 1) for row in rows])
-        ids = Counter(row.get("id") for row in rows)
+        ids = Counter(_key(row, "id") for row in rows)
         start, size = boxes[:, :2], boxes[:, 2:]
         end = start + size
         with np.errstate(invalid="ignore"):  # comparisons with NaN are False
@@ -122,11 +126,12 @@ class CocoCheck:
             found = {
                 "annotation of an unknown image": places < 0,
                 "annotation of an unknown category": [
-                    row.get("category_id") not in self._names for row in rows
+                    _key(row, "category_id") not in self._names for row in rows
                 ],
                 "annotation id missing or used twice": [
-                    row.get("id") is None or ids[row["id"]] > 1 for row in rows
+                    _key(row, "id") is None or ids[row["id"]] > 1 for row in rows
                 ],
+                "annotation without iscrowd": ["iscrowd" not in row for row in rows],
                 "iscrowd neither 0 nor 1": ~crowd,
                 "box that is not four finite numbers": ~finite,
                 "box of negative width or height": finite & (size < 0).any(1),
@@ -158,7 +163,10 @@ class CocoCheck:
         progress = Progress(len(rows))
 
         def look(row: dict) -> tuple:
-            path = self.folder / str(row.get("file_name"))
+            name = str(row.get("file_name"))
+            path = self.folder / name
+            if is_outside(name):  # found already
+                return "", ""
             if not path.is_file():
                 return "image not there", ""
             return header(path, whole), content_key(path) if whole else ""
@@ -174,7 +182,8 @@ class CocoCheck:
     def _image(self, row: dict, place: int, found: Header | str) -> None:
         name, add = str(row.get("file_name")), self.findings.add
         if isinstance(found, str):
-            add(found, name, place)
+            if found:
+                add(found, name, place)
             return
         written = (row.get("width"), row.get("height"))
         if written != found.size and math.nan not in _sides(row):
@@ -185,6 +194,16 @@ class CocoCheck:
         for problem, modes in _MODES.items():
             if found.mode in modes:
                 add(problem, name, place)
+
+
+def _is_key(value) -> bool:
+    return isinstance(value, (int, str))
+
+
+def _key(row: dict, name: str):
+    """An id, None where it is missing or no number or text."""
+    value = row.get(name)
+    return value if _is_key(value) else None
 
 
 def _number(value) -> bool:
@@ -210,7 +229,7 @@ def _repeated(rows: Sequence[dict], finite: np.ndarray) -> list[bool]:
     """Whether an earlier annotation has the same image, category and box."""
     seen, repeated = set(), []
     for row, good in zip(rows, finite, strict=True):
-        key = (row.get("image_id"), row.get("category_id"), *row["bbox"]) if good else None
+        key = (_key(row, "image_id"), _key(row, "category_id"), *row["bbox"]) if good else None
         repeated.append(good and key in seen)
         seen.add(key)
     return repeated

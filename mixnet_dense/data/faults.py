@@ -11,6 +11,7 @@ class Problem(NamedTuple):
     effect: str
     repair: str = ""
     stops: bool = False  # training ends with an error
+    spoils: bool = False  # the score of a validation or test set is wrong
 
 
 _NOT_LEARNED, _AS_FILE = "it is not learned", "the file is used as it is; the boxes must fit it"
@@ -19,21 +20,25 @@ PROBLEMS = {
     # the file
     "not COCO's json": Problem("training ends", stops=True),
     "image without id, file_name, width or height": Problem("training ends", "drop", True),
-    "image id used twice": Problem("only the last one is used, with the boxes of both", "drop"),
+    "image id used twice": Problem(
+        "only the last one is used, with the boxes of both", "drop", spoils=True
+    ),
+    "image outside its folder": Problem("training ends", "drop", True),
     "image listed twice": Problem("it is learned twice as often", "drop"),
     "category named twice": Problem("training ends if both have annotations"),
     "annotation id missing or used twice": Problem("training ends", "number", True),
-    "annotation of an unknown image": Problem(_NOT_LEARNED, "drop"),
+    "annotation of an unknown image": Problem(_NOT_LEARNED, "drop", spoils=True),
     "annotation of an unknown category": Problem("training ends", "drop", True),
+    "annotation without iscrowd": Problem("it is no crowd; evaluation ends", spoils=True),
     "iscrowd neither 0 nor 1": Problem("the region counts as crowd: not learned, not scored"),
     # boxes
     "box that is not four finite numbers": Problem(
         "training ends or its loss is NaN", "drop", True
     ),
-    "box of negative width or height": Problem(_NOT_LEARNED, "drop"),
+    "box of negative width or height": Problem(_NOT_LEARNED, "drop", spoils=True),
     "box of no width or height": Problem(_NOT_LEARNED, "drop"),
     "box smaller than a pixel": Problem(_NOT_LEARNED, "drop"),
-    "box outside the image": Problem(_NOT_LEARNED, "drop"),
+    "box outside the image": Problem(_NOT_LEARNED, "drop", spoils=True),
     "box partly outside the image": Problem("it is cut at the image's edge", "clip"),
     "box annotated twice": Problem("in evaluation one of the two is always missed", "drop"),
     "annotation without an area": Problem("training ends", "area", True),
@@ -47,6 +52,7 @@ PROBLEMS = {
     "category that is no class of the config": Problem("its annotations are not used"),
     # image files
     "image not there": Problem("training ends", "drop", True),
+    "image of too many pixels": Problem("training ends", "drop", True),
     "not readable as an image": Problem("training ends when it comes to it", "drop", True),
     "cut off or broken in the middle": Problem("training ends when it comes to it", "drop", True),
     "image of another size than written": Problem(_AS_FILE, "size"),
@@ -109,7 +115,7 @@ def table(splits: dict[str, Findings], examples: int = 3) -> str:
         for name, found in findings.ordered():
             shown = "; ".join(finding.example for finding in found[:examples])
             shown += "; …" if len(found) > examples else ""
-            effect, repair, _ = PROBLEMS[name]
+            effect, repair = PROBLEMS[name].effect, PROBLEMS[name].repair
             effect += f" (--fix: {_FIX[repair]})" if repair else ""
             lines += [f"{len(found):7}  {split:5}  {name}", f"{'':16}{shown}", f"{'':16}{effect}"]
     return "\n".join(lines)
@@ -125,10 +131,10 @@ _FIX = dict(
 
 
 def stopping(splits: dict[str, Findings]) -> str:
-    """The first problem that would end a training, as one line; '' if there is none."""
+    """The first problem that would end a training or spoil a score, as one line; '' if none."""
     for split, findings in splits.items():
         for name, found in findings.ordered():
-            if PROBLEMS[name].stops:
+            if PROBLEMS[name].stops or (PROBLEMS[name].spoils and split != "train"):
                 return f"{split}: {name}: {len(found)}, first {found[0].example}"
     return ""
 

@@ -1,6 +1,5 @@
 """A folder of labelled photos: its files, and what the readers of `formats` collect."""
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -121,15 +120,3 @@ def box(points: Sequence[Sequence[float]]) -> list[float]:
     """The ``bbox`` around points (x, y)."""
     xs, ys = zip(*points, strict=True)
     return [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
-
-
-def read_json(path: Path):
-    """The content of a JSON file.
-
-    Raises:
-        InputError: the file is not JSON.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not JSON: {error}") from error

@@ -4,6 +4,8 @@ Nothing is left out in silence: what a reader does not take is counted. docs/own
 these readers with converter libraries.
 """
 
+import math
+import os
 import re
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -11,9 +13,10 @@ from xml.etree import ElementTree
 
 import yaml
 
-from mixnet_dense.data.folder import Folder, Labels, box, read_json
+from mixnet_dense.data.folder import Folder, Labels, box
 from mixnet_dense.data.pictures import Header, header
-from mixnet_dense.errors import InputError
+from mixnet_dense.errors import InputError, first_line
+from mixnet_dense.files import read_json, read_text
 
 
 def read(root: Path) -> Labels:
@@ -98,12 +101,10 @@ def _yolo(folder: Folder) -> Labels | None:
         listed = [path for path in folder.files if path.name in ("obj.names", "classes.txt")]
         if not listed:
             return None
-        path, content = listed[0], dict(names=listed[0].read_text("utf-8").split("\n"))
-    names = content["names"]
-    names = dict(enumerate(names)) if isinstance(names, list) else names
-    names = {int(number): str(name).strip() for number, name in names.items() if str(name).strip()}
+        path, content = listed[0], dict(names=read_text(listed[0]).split("\n"))
+    names = _yolo_names(path, content["names"])
     labels = Labels("YOLO", classes=[names[number] for number in sorted(names)])
-    images = _yolo_images(folder, path.parent / str(content.get("path") or ""), content)
+    images = _yolo_images(folder, path, content)
     for image, split in images.items():
         text = _yolo_labels(image)
         if not text.is_file():
@@ -115,22 +116,42 @@ def _yolo(folder: Folder) -> Labels | None:
     return labels
 
 
-def _yolo_images(folder: Folder, base: Path, content: dict) -> dict[Path, str]:
+def _yolo_names(path: Path, names) -> dict[int, str]:
+    names = dict(enumerate(names)) if isinstance(names, list) else names
+    kinds = (str, int, float)
+    if not isinstance(names, dict) or not all(isinstance(name, kinds) for name in names.values()):
+        raise InputError(f"{path}: names must be a list of names, or names by their numbers")
+    try:
+        return {int(n): str(name).strip() for n, name in names.items() if str(name).strip()}
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: names must be by their numbers: {first_line(error)}") from error
+
+
+def _yolo_images(folder: Folder, file: Path, content: dict) -> dict[Path, str]:
     """Each image and its split, as the entries train, val and test say: folders or lists."""
+    base = file.parent / str(content.get("path") or "")
     found, known = {}, {path.resolve(): path for path in folder.images}
     for split in ("train", "val", "test"):
         entries = content.get(split) or []
-        for entry in [entries] if isinstance(entries, str) else entries:
+        entries = [entries] if isinstance(entries, str) else entries
+        if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+            raise InputError(f"{file}: {split}: {entries!r:.40} must be a folder or a list of them")
+        for entry in entries:
             # Some tools write ../train/images where they mean train/images.
             tried = [base / entry, folder.root / entry, folder.root / entry.lstrip("./")]
-            place = next((path for path in tried if path.exists()), None)
+            root = os.path.abspath(folder.root)
+            below = [p for p in tried if os.path.commonpath([root, os.path.abspath(p)]) == root]
+            place = next((path for path in below if path.exists()), None)
             if place is None:
-                raise InputError(f"{tried[0]}: not there, but the entry {split}: names it")
+                raise InputError(
+                    f"{tried[0]}: not there, but the entry {split}: names it; all must be below "
+                    f"{folder.root}"
+                )
             if place.is_dir():
                 inside = [place.resolve() in real.parents for real in known]
                 paths = [path for path, keep in zip(known.values(), inside, strict=True) if keep]
             else:
-                lines = [line.strip() for line in place.read_text("utf-8").splitlines()]
+                lines = [line.strip() for line in read_text(place).splitlines()]
                 paths = [folder.image(line, place) for line in lines if line]
             for path in filter(None, paths):
                 found.setdefault(path, split)
@@ -146,12 +167,14 @@ def _yolo_labels(image: Path) -> Path:
 
 def _yolo_rows(path: Path, names: dict[int, str], size: tuple[int, int]) -> list[dict]:
     rows = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
         try:
             kind, *values = line.split()
             name, values = names[int(kind)], [float(value) for value in values]
+            if not all(map(math.isfinite, values)):
+                raise ValueError
             if len(values) in (4, 5):  # the fifth is a score
                 x, y, width, height = values[:4]
                 points = [(x - width / 2, y - height / 2), (x + width / 2, y + height / 2)]
@@ -178,7 +201,7 @@ def _voc(folder: Folder) -> Labels | None:
         stem.split()[0]: path.stem
         for path in folder.of(".txt")
         if path.parent.parent.name == "ImageSets" and path.stem in ("train", "val", "test")
-        for stem in path.read_text("utf-8").splitlines()
+        for stem in read_text(path).splitlines()
         if stem.strip()
     }
     files = {path: root for path, root in roots.items() if root.tag == "annotation"}
@@ -199,7 +222,8 @@ def _voc_rows(root: ElementTree.Element, left_out: Counter) -> tuple[str, tuple,
 
 def _xml(path: Path) -> ElementTree.Element:
     text = path.read_bytes()
-    if b"<!ENTITY" in text:  # nothing that labels photos writes it; it can read other files
+    # also in UTF-16; nothing that labels photos writes it; it can read other files
+    if b"<!ENTITY" in text.replace(b"\0", b""):
         raise InputError(f"{path}: defines XML entities, which labels do not need")
     try:
         return ElementTree.fromstring(text)
@@ -217,11 +241,15 @@ def _labelme_rows(content: dict, left_out: Counter) -> tuple[str, tuple, list[di
     rows = []
     for shape in content["shapes"]:
         kind = shape.get("shape_type") or "polygon"
+        if not isinstance(shape["label"], str):
+            raise TypeError(f"label {shape['label']!r}")
         if kind in ("rectangle", "polygon"):
             rows.append(dict(name=shape["label"], bbox=box(shape["points"]), iscrowd=0))
         else:
             left_out[f"shapes of the kind {kind}"] += 1
     size = (content.get("imageWidth") or 0, content.get("imageHeight") or 0)
+    if not all(isinstance(side, (int, float)) for side in size):
+        raise TypeError("imageWidth and imageHeight must be numbers")
     return str(content.get("imagePath") or ""), size, rows
 
 

@@ -19,7 +19,8 @@ _KINDS = {
     ", its image is ": "label map of another size than its image",
     "must be one channel": "label map of more than one channel or 8 bits",
     "has the label ids": "label map with a value that is no class",
-    "is not a readable image": "label map that cannot be read",
+    " a readable image": "label map that cannot be read",
+    "has more pixels": "label map that cannot be read",
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from mixnet_dense.data.folder import Folder, Labels, Photo
 from mixnet_dense.errors import InputError
+from mixnet_dense.files import read_text
 from mixnet_dense.progress import Progress
 from mixnet_dense.seg.labels import read_labels
 
@@ -95,7 +96,7 @@ def _values(pairs: list[tuple[Path, Path]]) -> set[int]:
 def _class_names(root: Path, count: int) -> list[str]:
     """The lines of classes.txt, if it is there."""
     path = root / "classes.txt"
-    lines = path.read_text("utf-8").split("\n") if path.is_file() else []
+    lines = read_text(path).split("\n") if path.is_file() else []
     names = [line.strip() for line in lines if line.strip()]
     if names and len(names) < count:
         raise InputError(f"{path}: has {len(names)} names, the label maps need {count}")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # of Pillow
+from mixnet_dense.images import ERRORS
 
 _ORIENTATION = 0x0112  # EXIF's tag; the values from 5 on swap width and height
 
@@ -37,6 +37,8 @@ def header(path: Path, whole: bool = False) -> Header | str:
             if whole:
                 problem = "cut off or broken in the middle"
                 image.load()
+    except Image.DecompressionBombError:
+        return "image of too many pixels"
     except ERRORS:
         return problem
     size = (height, width) if found in (5, 6, 7, 8) else (width, height)

@@ -7,11 +7,11 @@ IndexError; if it has none of them, it counts as a file without objects. Here la
 """
 
 import difflib
-import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from numbers import Real
 
 import numpy as np
 from mmdet.datasets import CocoDataset as HostDataset
@@ -22,8 +22,12 @@ from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.logging import print_log
 
 from mixnet_dense import compat
-from mixnet_dense.errors import InputError, shorten
+from mixnet_dense.errors import InputError, first_line, shorten
+from mixnet_dense.files import is_outside
 from mixnet_dense.registry import DATASETS, METRICS
+
+_IMAGE = dict(id=(int, str), file_name=str, width=Real, height=Real)
+_ANNOTATION = dict(id=(int, str), image_id=(int, str), category_id=(int, str), bbox=list, area=Real)
 
 
 @DATASETS.register_module()
@@ -54,20 +58,26 @@ class CocoDataset(HostDataset):
         return rows
 
     def _read(self, path: str) -> COCO:
+        _check_file(path)
         try:
             coco = _open(path)
             ids = _ids(coco)
-            coco.dataset["images"]  # noqa: B018  must be there
+            images = coco.dataset["images"]
             unlabelled = self.test_mode and "annotations" not in coco.dataset
             rows = [] if unlabelled else coco.dataset["annotations"]
+            _check_rows(images, _IMAGE)
+            _check_rows(rows, _ANNOTATION)
+            outside = [row["file_name"] for row in images if is_outside(str(row["file_name"]))]
             used = Counter(row["category_id"] for row in rows)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}: is not JSON: {error}") from error
-        except (KeyError, TypeError, AssertionError) as error:
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: is not JSON: {first_line(error)}") from error
+        except (KeyError, TypeError, AttributeError, AssertionError) as error:
             raise InputError(
                 f"{path}: is not a COCO annotation file of images, annotations and categories "
                 f"({type(error).__name__}: {error})"
             ) from error
+        if outside:
+            raise InputError(f"{path}: image outside its folder: {shorten(outside)}")
         stray = [category for category in used if category not in ids.values()]
         if stray:
             raise InputError(
@@ -180,10 +190,30 @@ def _check_names(path: str, classes: Sequence[str], known: Sequence[str], strict
 def _check_images(annotations: str, paths: Sequence[str]) -> None:
     """List each folder once: a missing file would stop training during an epoch."""
     folders = {os.path.dirname(path) for path in paths}
-    there = {path: set(os.listdir(path)) if os.path.isdir(path) else () for path in folders}
+    there = {path: _files(path) if os.path.isdir(path) else () for path in folders}
     missing = [path for path in paths if os.path.basename(path) not in there[os.path.dirname(path)]]
     if missing:
         raise InputError(
             f"{annotations}: {len(missing)} of {len(paths)} images are not there, "
             f"first {missing[0]}"
         )
+
+
+def _files(folder: str) -> set[str]:
+    """The names of a folder's files, without folders, named pipes and links to nothing."""
+    with os.scandir(folder) as entries:
+        return {entry.name for entry in entries if entry.is_file()}
+
+
+def _check_rows(rows: Sequence[dict], kinds: Mapping) -> None:
+    for row in rows:
+        for key, kind in kinds.items():
+            if not isinstance(row[key], kind):
+                raise TypeError(f"{key} {row[key]!r:.40} of {row['id']}")
+        if kinds is _ANNOTATION and [isinstance(n, Real) for n in row["bbox"]] != [True] * 4:
+            raise TypeError(f"bbox {row['bbox']!r:.40} of annotation {row['id']}")
+
+
+def _check_file(path: str) -> None:
+    if "://" not in path and os.path.exists(path) and not os.path.isfile(path):
+        raise InputError(f"{path}: must be a file")

@@ -21,7 +21,7 @@ class SSDLite(SingleStageDetector):
     Images (N, 3, H, W) to class scores and box offsets of the backbone's maps and of four
     smaller ones. ``in_channels`` of neck and head come from ``backbone.taps``;
     ``extra_channels`` from the backbone's width multiplier, ``max(16, int(channels *
-    width))``. A number that the config gives is used as it is.
+    width))``, unless the config gives them.
 
     Args:
         backbone: config of a backbone, of this package or another.
@@ -31,7 +31,8 @@ class SSDLite(SingleStageDetector):
         data_preprocessor, init_cfg: as in mmdet.
 
     Raises:
-        ValueError: the backbone has no ``taps`` and the neck no ``in_channels``.
+        ValueError: the backbone has no ``taps`` and the neck no ``in_channels``; or channels that
+            are given do not follow from the backbone and the neck.
     """
 
     def __init__(
@@ -50,12 +51,15 @@ class SSDLite(SingleStageDetector):
         neck = {"type": "mixnet_dense.SSDLiteNeck", **(neck or {})}
         if "in_channels" not in neck:
             neck["in_channels"] = _widths(self.backbone)
+        elif hasattr(self.backbone, "taps"):
+            _check("neck.in_channels", neck["in_channels"], _widths(self.backbone))
         if "extra_channels" not in neck:
             width = getattr(self.backbone, "width", 1.0)
             neck["extra_channels"] = tuple(max(16, int(c * width)) for c in EXTRA_CHANNELS)
         self.neck = HOST_MODELS.build(neck)
         widths = (*neck["in_channels"], *neck["extra_channels"])
         head = {"type": "mixnet_dense.SSDLiteHead", "in_channels": widths, **(bbox_head or {})}
+        _check("bbox_head.in_channels", head["in_channels"], widths)
         self.bbox_head = HOST_MODELS.build({**head, "train_cfg": train_cfg, "test_cfg": test_cfg})
         self.train_cfg, self.test_cfg = train_cfg, test_cfg
 
@@ -67,3 +71,8 @@ def _widths(backbone: nn.Module) -> tuple[int, ...]:
             f"neck.in_channels: must be given, {type(backbone).__name__} has no taps to read"
         )
     return tuple(backbone.taps[name].channels for name in backbone.out_taps)
+
+
+def _check(name: str, given, wanted: tuple[int, ...]) -> None:
+    if tuple(given) != wanted:
+        raise ValueError(f"{name}={tuple(given)}: must be {wanted}, or left out")

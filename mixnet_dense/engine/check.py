@@ -10,10 +10,10 @@ from mmengine.registry import init_default_scope
 
 from mixnet_dense.data.coco_check import CocoCheck, Shapes
 from mixnet_dense.data.faults import Findings, cleaned, stopping, table
-from mixnet_dense.engine.config import check_files, datasets, is_local, slips_named
+from mixnet_dense.engine.config import check_files, datasets, input_files, is_local, slips_named
 from mixnet_dense.errors import InputError
 from mixnet_dense.export.description import pipeline_resize
-from mixnet_dense.files import check_writable, write_json
+from mixnet_dense.files import check_writable, read_json, write_json
 from mixnet_dense.registry import DATASETS, TASK_UTILS
 
 SPLITS = ("train", "val")
@@ -37,7 +37,7 @@ def check_data(config: Config, whole: bool = True, fix: str | None = None) -> di
     """
     check_files(config, SPLITS)
     if fix:
-        check_writable(fix)
+        check_writable(fix, input_files(config))
     init_default_scope(config.get("default_scope", "mmdet"))
     checks: dict[str, CocoCheck] = {}
     found: dict[str, Findings] = {}
@@ -77,6 +77,50 @@ def check_before_training(config: Config) -> None:
     broadcast_object_list(line)
     if line[0]:
         raise InputError(f"{line[0]}; tools/check_data.py lists and --fix leaves out what is bad")
+
+
+def check_before_scoring(config: Config) -> None:
+    """Print what is wrong with a test set's COCO annotations, and refuse what spoils the score.
+
+    Args:
+        config: whose evaluators have their ``ann_file``, see `runner.completed`.
+
+    Raises:
+        InputError: such a problem, no annotations, or an evaluator whose file is of other images;
+            on all processes.
+    """
+    line = [""]
+    if is_main_process():
+        for dataset in datasets(config, ("test",)):
+            if str(dataset.get("type")).rpartition(".")[2] == "CocoDataset" and _on_disk(dataset):
+                line = [_spoilt(dataset, config.get("test_evaluator") or ())]
+    broadcast_object_list(line)
+    if line[0]:
+        raise InputError(line[0])
+
+
+def _spoilt(dataset: ConfigDict, metrics) -> str:
+    """What spoils the scores of a test set, in one line, '' if nothing does."""
+    metrics = [metrics] if isinstance(metrics, dict) else metrics
+    scored = [metric for metric in metrics if metric.get("ann_file")]
+    if not scored or any(metric.get("format_only") for metric in scored):
+        return ""
+    check = _coco(dataset, ())
+    file = Path(dataset.get("data_root") or "") / dataset.ann_file
+    if check.content and not check.content["annotations"]:
+        return f"{file}: has no annotations to score against"
+    for metric in scored:
+        if not file.samefile(metric.ann_file) and _named(check.content) != _named(
+            read_json(metric.ann_file)
+        ):
+            return f"test_evaluator.ann_file: {metric.ann_file}: is not of the images of {file}"
+    if text := table({"test": check.findings}):
+        print(text)
+    return stopping({"test": check.findings}) and f"{file}: {stopping({'test': check.findings})}"
+
+
+def _named(content: dict) -> dict:
+    return {row["id"]: row["file_name"] for row in content.get("images", ())}
 
 
 def _on_disk(dataset: ConfigDict) -> bool:

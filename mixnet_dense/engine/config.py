@@ -1,6 +1,7 @@
 """Read a config, check the files that it names, and open its model."""
 
 import ast
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from mmengine.config import Config, ConfigDict
 from torch import nn
 
 from mixnet_dense import shipped
+from mixnet_dense.engine.settings import NAMES, check_places, check_settings
 from mixnet_dense.errors import InputError, first_line
 from mixnet_dense.export.hosted import exported_model, is_exported
 from mixnet_dense.weights.load import load_model
@@ -28,7 +30,7 @@ _GET = {
     "PascalVOCDataset": "unpack VOCtrainval_11-May-2012.tar (host.robots.ox.ac.uk/pascal/VOC) so "
     "that JPEGImages/, SegmentationClass/ and ImageSets/ are there, or give your own folders",
 }
-_HOSTS = {"mmengine", "mmcv", "mmdet", "mmseg", "torch", "numpy", "pycocotools"}
+_HOSTS = {"yaml", "addict", "mmengine", "mmcv", "mmdet", "mmseg", "torch", "numpy", "pycocotools"}
 
 
 # ------------------------------------------------------------------ config file
@@ -48,14 +50,55 @@ def load_config(path: str, options: Sequence[str] = ()) -> Config:
     file = shipped.find_config(path)
     if file is None:
         raise InputError(f"config '{path}': neither a file nor one of {shipped.configs()}")
-    with slips_named(f"config '{path}'"):
-        config = Config.fromfile(file)
+    config = _executed(path, file)
     changes = dict(_parse_option(option) for option in options)
     for key in changes:
         _check_key(config, key)
     with slips_named("--cfg-options"):
         config.merge_from_dict(changes)
+    check_settings(config)
+    check_places(config, changes.keys() | _assigned(file))
     return config
+
+
+def _assigned(file: Path) -> set[str]:
+    """The names that a config file itself sets, without its bases."""
+    rows = ast.parse(file.read_text("utf-8")).body if file.suffix == ".py" else ()
+    targets = [target for row in rows if isinstance(row, ast.Assign) for target in row.targets]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def _executed(path: str, file: Path) -> Config:
+    """Run a config file and its bases; an error names the file and the line."""
+    try:
+        _check_bases(path, file.resolve())
+        return Config.fromfile(file)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, InputError) or not _config_at_fault(error):
+            raise
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"config '{path}': {_place(error)}{reason}") from error
+
+
+def _check_bases(path: str, file: Path, above: Sequence[Path] = ()) -> None:
+    if file in above:
+        raise InputError(f"config '{path}': {file.name} is its own base, or a base of one")
+    for base in Config._get_base_files(str(file)):
+        base = Path(Config._get_cfg_path(base, str(file))[0]).resolve()
+        if base.is_file():
+            _check_bases(path, base, (*above, file))
+
+
+def _place(error: BaseException) -> str:
+    """``'FILE, line N: '`` of the config that was running, '' if none was."""
+    place, caller = "", None
+    for frame, line in walk_tb(error.__traceback__):
+        if "__name__" not in frame.f_globals and caller:  # a config's own code has no name
+            file = os.path.relpath(caller.f_locals.get("filename") or "")
+            place = f"{file}, line {line}: "
+        caller = frame
+    syntax = error.__context__ if isinstance(error, SyntaxError) else None
+    return f"line {syntax.lineno}: " if isinstance(syntax, SyntaxError) else place
 
 
 def _parse_option(option: str) -> tuple[str, object]:
@@ -72,7 +115,9 @@ def _parse_option(option: str) -> tuple[str, object]:
 def _check_key(config: Config, key: str) -> None:
     """A key's parents must exist: ``model.backbon.arch`` is a typing error, not a new key."""
     node = config
-    *parents, _ = key.split(".")
+    *parents, last = key.split(".")
+    if not parents and last not in config and last not in NAMES:
+        raise InputError(f"--cfg-options '{key}': the config has no such name, it changes nothing")
     for depth, name in enumerate(parents):
         index = name.isdigit() and isinstance(node, (list, tuple)) and int(name) < len(node)
         if not index and not (isinstance(node, (Config, dict)) and name in node):
@@ -152,9 +197,25 @@ def check_files(config: Config, splits: Sequence[str] = _SPLITS) -> None:
         wanted = [dataset.get("ann_file"), *(dataset.get("data_prefix") or {}).values()]
         for name in filter(None, wanted):
             path = root / name
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise InputError(f"{path}: must be a file or a folder")
             if not path.exists():
                 hint = _GET.get(dataset.type.rpartition(".")[2])
                 raise InputError(f"{path}: not there" + (f"; {hint}" if hint else ""))
+
+
+def input_files(config: Config, *others: str) -> Iterator[Path]:
+    """The files that a command on a config reads: these others, the config, annotations."""
+    yield from map(Path, others)
+    if config.filename:
+        yield Path(config.filename)
+    for split in _SPLITS:
+        metrics = config.get(f"{split}_evaluator") or ()
+        for metric in [metrics] if isinstance(metrics, dict) else metrics:
+            if isinstance(metric, dict) and isinstance(metric.get("ann_file"), str):
+                yield Path(metric["ann_file"])
+    for dataset in datasets(config):
+        yield Path(dataset.get("data_root") or "", dataset.get("ann_file") or "")
 
 
 def is_local(dataset: ConfigDict) -> bool:

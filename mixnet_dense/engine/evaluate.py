@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from torch import nn
 
+from mixnet_dense.engine.config import input_files
 from mixnet_dense.engine.runner import test_runner
 from mixnet_dense.files import check_writable, json_number, write_json
 
@@ -17,6 +18,7 @@ def evaluate(
     folder: str | None = None,
     out: str | None = None,
     hooks: Sequence[Hook] = (),
+    inputs: Sequence[str] = (),
 ) -> dict[str, float | None]:
     """Run the config's test loop, on the processes that `runner.launch` joined.
 
@@ -27,6 +29,7 @@ def evaluate(
         folder: for logs.
         out: JSON file to write ``{"metrics": {…}}`` to.
         hooks: called in the test loop.
+        inputs: files that must not be written over, such as the checkpoint.
 
     Returns:
         The metrics by mm's names, such as ``coco/bbox_mAP`` or ``mIoU``; None where
@@ -36,7 +39,7 @@ def evaluate(
         InputError: see `runner.test_runner`; or a file cannot be written.
     """
     if out:
-        check_writable(out)
+        check_writable(out, input_files(config, *inputs))
     runner = test_runner(config, model, folder)
     for hook in hooks:
         runner.register_hook(hook)

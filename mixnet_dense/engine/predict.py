@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 from torch import nn
 
-from mixnet_dense.engine.config import image_pipeline, slips_named
+from mixnet_dense.engine.config import image_pipeline, input_files, slips_named
 from mixnet_dense.engine.results import Results, annotated_ids
 from mixnet_dense.errors import InputError
 from mixnet_dense.files import check_writable, write_json
@@ -40,7 +40,7 @@ def predict(
         InputError: some images cannot be read; raised after all others are done.
     """
     target = str(Path(out) / "predictions.json")
-    check_writable(target)
+    check_writable(target, input_files(config))
     pictures = picture_names(images, Path(out))
     image_ids, known = annotated_ids(config)
     categories = known and [known.get(name) for name in model.dataset_meta["classes"]]
@@ -48,8 +48,8 @@ def predict(
     prepare = _preparation(config)
     rows, broken = [], []
     for path in track_iter_progress(list(images)):
-        if read_image(path) is None:
-            broken.append(str(path))
+        if isinstance(wrong := read_image(path), str):
+            broken.append(f"{path}: {wrong}")
             continue
         name = int(path.stem) if path.stem.isdigit() else path.stem
         image = prepare(dict(img_path=str(path), img_id=image_ids.get(path.resolve(), name)))
@@ -57,8 +57,9 @@ def predict(
             (sample,) = model.test_step({key: [value] for key, value in image.items()})
         with _full_disk_named(out):
             rows += describe(sample, path, pictures[path])
-    with _full_disk_named(out):
-        write_json(target, rows)
+    if len(broken) < len(images):
+        with _full_disk_named(out):
+            write_json(target, rows)
     if broken:
         raise InputError(f"{len(broken)} of {len(images)} not readable: {', '.join(broken[:5])}")
     return rows

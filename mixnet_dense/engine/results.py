@@ -1,6 +1,5 @@
 """A model's results as rows of ``predictions.json`` and as pictures."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL import Image
 
 from mixnet_dense.engine.config import datasets
 from mixnet_dense.errors import InputError
+from mixnet_dense.files import read_json
 from mixnet_dense.images import mask_name, read_image
 from mixnet_dense.weights.catalogue import COCO_GAPS
 
@@ -118,21 +118,20 @@ def annotated_ids(config: Config) -> tuple[dict[Path, int], dict[str, int]]:
     Both are empty if that file is not on this disk or not in COCO's format.
 
     Raises:
-        InputError: the file is not JSON.
+        InputError: the file is not JSON, or not in COCO's format.
     """
     for dataset in datasets(config, ("test",)):
         root = Path(dataset.get("data_root") or "")
         file = root / (dataset.get("ann_file") or "")
-        content = _read_json(file) if file.suffix == ".json" and file.is_file() else {}
-        if "images" in content and "categories" in content:
-            folder = root / (dataset.get("data_prefix") or {}).get("img", "")
+        content = read_json(file) if file.suffix == ".json" and file.is_file() else {}
+        if "images" not in content or "categories" not in content:
+            continue
+        folder = root / (dataset.get("data_prefix") or {}).get("img", "")
+        try:
             images = {(folder / row["file_name"]).resolve(): row["id"] for row in content["images"]}
             return images, {row["name"]: row["id"] for row in content["categories"]}
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{file}: is not a COCO annotation file ({type(error).__name__}: {error})"
+            ) from error
     return {}, {}
-
-
-def _read_json(file: Path):
-    try:
-        return json.loads(file.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: is not JSON: {error}") from error

@@ -19,6 +19,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from torch import nn
 
 from mixnet_dense.compat import quiet_imports
+from mixnet_dense.engine.check import check_before_scoring
 from mixnet_dense.engine.config import check_files, datasets, slips_named
 from mixnet_dense.errors import InputError
 
@@ -83,7 +84,18 @@ def train_runner(config: Config) -> Runner:
     if loops[0] is None:
         raise InputError("the config has no train_dataloader, train_cfg and optim_wrapper")
     _check_data(runner, [loop for loop in loops if loop])
+    with slips_named("config"):
+        _build_optimizer(runner)
     return runner
+
+
+def _build_optimizer(runner: Runner) -> None:
+    """Build the optimizer now, and schedulers to throw away: else the training would find slips."""
+    wrapper = runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    if runner.param_schedulers:
+        runner.optim_wrapper = copy.deepcopy(wrapper)  # schedulers write into it
+        runner.build_param_scheduler(copy.deepcopy(runner.param_schedulers))
+        runner.optim_wrapper = wrapper
 
 
 class _TestRunner(Runner):
@@ -108,6 +120,7 @@ def test_runner(config: Config, model: nn.Module, folder: str | None) -> Runner:
     """
     check_files(config, ("test",))
     config = completed(config)
+    check_before_scoring(config)
     config.work_dir = work_dir(config, folder)
     config.load_from, config.resume = None, False
     names = inspect.signature(Runner).parameters.keys() - {"model", "cfg"}

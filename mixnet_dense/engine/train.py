@@ -14,10 +14,11 @@ from mixnet_dense.engine.config import check_files
 from mixnet_dense.engine.finetune import FitCheckpointHook
 from mixnet_dense.engine.live import LiveProgressHook
 from mixnet_dense.engine.memory import keep_freed_memory
-from mixnet_dense.engine.runner import train_runner, unreadable_images_named, work_dir
+from mixnet_dense.engine.runner import bare_model, train_runner, unreadable_images_named, work_dir
+from mixnet_dense.engine.settings import check_training
 from mixnet_dense.errors import InputError
 from mixnet_dense.weights.assume import warn_pretrained
-from mixnet_dense.weights.load import latest_checkpoint
+from mixnet_dense.weights.load import check_resumable, latest_checkpoint
 
 
 def train(
@@ -52,6 +53,7 @@ def train(
     refused = keep_freed_memory()
     if compiled:
         check_compiler()
+    check_training(config)
     check_files(config, ("train", "val"))
     config = copy.deepcopy(config)
     config.work_dir = work_dir(config, folder)
@@ -66,6 +68,8 @@ def train(
     if check:
         check_before_training(config)
     runner = train_runner(config)
+    if config.get("resume"):
+        check_resumable(config.load_from, bare_model(runner.model).state_dict())
     if refused:
         runner.logger.info(f"freed memory goes back to the system: {', '.join(refused)} refused")
     runner.logger.info(learning_rate(config, runner.world_size))

@@ -85,6 +85,9 @@ class _Frames:
     """The frames (H, W, 3) uint8, BGR, of a video; one is decoded ahead."""
 
     def __init__(self, source: str):
+        if not source.isdigit() and not Path(source).is_file():
+            raise InputError(f"{source}: is no file")
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: the error says it
         self._video = cv2.VideoCapture(int(source) if source.isdigit() else source)
         self._pool = ThreadPoolExecutor(1)
         self._first, self.image = self._video.read()

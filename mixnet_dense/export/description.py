@@ -1,6 +1,8 @@
 """The metadata of an exported file."""
 
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +17,10 @@ from mixnet_dense.images import RESIZES
 
 KEY = "mixnet_dense"
 """The name of a file's metadata, which is JSON."""
+
+MOST_SIDE = 16_384  # pixels of an exported file's input
+SUPPRESSIONS = ("nms", "soft_nms", "nms_match", "nms_quadri", "nms_rotated")
+_TYPE = re.compile(r"((mixnet_dense|mmdet|mmseg|mmcv|mmengine)\.)?\w+")
 
 CANDIDATES = ("all_boxes", "all_scores")
 
@@ -66,14 +72,84 @@ def from_json(text: str | None, file: str) -> Description:
     """Read a file's metadata.
 
     Raises:
-        InputError: it has none, because another program wrote it.
+        InputError: it has none, because another program wrote it; or a value of another kind, or
+            one that would run code.
     """
     try:
-        return Description(**json.loads(text or ""))
-    except (ValueError, TypeError) as error:
+        about = Description(**json.loads(text or ""))
+    except (ValueError, TypeError, RecursionError) as error:
         raise InputError(
             f"'{file}': has no metadata of mixnet_dense; was it written by tools/export.py?"
         ) from error
+    for name, good in _KINDS.items():
+        if not good(getattr(about, name)):
+            raise InputError(f"'{file}': metadata: {name} cannot be {getattr(about, name)!r:.60}")
+    return about
+
+
+def _numbers(value, count: int = 3) -> bool:
+    right = isinstance(value, (list, tuple)) and len(value) == count
+    return right and all(isinstance(n, (int, float)) and math.isfinite(n) for n in value)
+
+
+def _names(value, least: int = 0) -> bool:
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) >= least
+        and all(isinstance(name, str) for name in value)
+    )
+
+
+def _side(value) -> bool:
+    return value is None or (isinstance(value, int) and 1 <= value <= MOST_SIDE)
+
+
+def _sides(value) -> bool:
+    return value is None or (_numbers(value, 2) and all(map(_side, value)))
+
+
+def _is_data(model) -> bool:
+    """Whether a model's config names only parts of the hosts.
+
+    mmengine would import and call whatever else a ``type`` names, such as ``os.system``.
+    """
+    if isinstance(model, Mapping):
+        kind = model.get("type", "x")
+        if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
+            return False
+        return all(map(_is_data, model.values()))
+    return not isinstance(model, (list, tuple)) or all(map(_is_data, model))
+
+
+def _suppresses(value) -> bool:
+    """Whether a detector's test_cfg is one; mmcv evaluates the type of its ``nms`` as code."""
+    if not isinstance(value, Mapping):
+        return value is None
+    nms = value.get("nms", {})
+    return isinstance(nms, Mapping) and nms.get("type", "nms") in SUPPRESSIONS
+
+
+_KINDS = {
+    "task": lambda task: task in ("detection", "segmentation"),
+    "model": lambda model: (
+        isinstance(model, Mapping) and _is_data(model) and _suppresses(model.get("test_cfg"))
+    ),
+    "suppression": _suppresses,
+    "classes": lambda classes: _names(classes, 1),
+    "mean": _numbers,
+    "std": lambda std: _numbers(std) and min(std) > 0,
+    "batch": _side,
+    "height": _side,
+    "width": _side,
+    "resized": _sides,
+    "padded": _sides,
+    "outputs": _names,
+    "palette": lambda colours: (
+        colours is None or (isinstance(colours, list) and all(map(_numbers, colours)))
+    ),
+    "pad_value": lambda value: isinstance(value, (int, float)),
+    "resize": lambda kind: kind in RESIZES,
+}
 
 
 def describe(

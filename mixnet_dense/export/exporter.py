@@ -1,5 +1,6 @@
 """Export a model to a file for another runtime, and verify the file."""
 
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,8 @@ from mixnet_dense.export.sessions import Session
 from mixnet_dense.export.verification import differences, suppression_difference
 from mixnet_dense.export.writers import onnx_model
 from mixnet_dense.files import check_writable
+
+_MOST_PIXELS = 2**25  # of an input; the largest that is usual, 8K, has 33 million
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,13 @@ class Request:
             raise InputError(f"--out {self.out}: must end in {kind.suffix} for {self.format}")
         if self.batch < 1:
             raise InputError(f"--batch {self.batch}: must be 1 or more")
+        if self.size and math.prod(self.size) * self.batch > _MOST_PIXELS:
+            raise InputError(
+                f"--size {self.size[0]} {self.size[1]} --batch {self.batch}: at most "
+                f"{_MOST_PIXELS} pixels can be exported"
+            )
+        if not 0 <= self.tolerance < math.inf:
+            raise InputError(f"--tolerance {self.tolerance}: must be a number from 0 on")
         need(f"--format {self.format}", *kind.packages, kind.runtime)
         if self.dynamic:
             need_option(self.format, "dynamic", "--dynamic")

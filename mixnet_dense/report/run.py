@@ -12,6 +12,7 @@ from torch import nn
 
 from mixnet_dense.benchmark.presentation import machine
 from mixnet_dense.complexity import measure
+from mixnet_dense.engine.config import input_files
 from mixnet_dense.engine.curves import Log, read_log
 from mixnet_dense.engine.evaluate import evaluate
 from mixnet_dense.engine.runner import bare_model
@@ -50,9 +51,10 @@ def report(
     """
     target = Path(out)
     for name in ("index.html", "metrics.json", "images.json", "predictions.json"):
-        check_writable(str(target / name))
+        check_writable(str(target / name), input_files(config, checkpoint))
     collected = Collector(target)
-    metrics = evaluate(config, model, folder=folder, out=metrics_out, hooks=[collected])
+    options = dict(folder=folder, out=metrics_out, inputs=[checkpoint])
+    metrics = evaluate(config, model, hooks=[collected], **options)
     if not is_main_process():
         return
     classes = list(collected.dataset.metainfo["classes"])

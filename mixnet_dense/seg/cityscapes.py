@@ -1,5 +1,6 @@
 """Cityscapes' dataset and metric for mmseg; all label maps are checked first."""
 
+import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend
+from mmengine.logging import print_log
 from mmseg.datasets import CityscapesDataset as HostDataset
 from mmseg.evaluation.metrics import IoUMetric as HostMetric
 
 from mixnet_dense.errors import InputError
+from mixnet_dense.files import is_outside
 from mixnet_dense.progress import Progress
 from mixnet_dense.registry import DATASETS, METRICS
 from mixnet_dense.seg.labels import read_labels
@@ -61,6 +64,10 @@ class CityscapesDataset(HostDataset):
             return rows
         if not rows:
             raise InputError(f"{folder}: no *{self.img_suffix} there")
+        names = [os.path.relpath(row["img_path"], folder) for row in rows]
+        outside = [name for name in names if is_outside(name)]
+        if outside:
+            raise InputError(f"{self.ann_file}: {outside[0]}: must be a name below {folder}")
         if "seg_map_path" in rows[0]:
             self._check_there(rows)
             if self._checks:
@@ -79,6 +86,13 @@ class CityscapesDataset(HostDataset):
                 f"{len(missing)} of {len(rows)} images have no label map, first {missing[0]}"
                 + (hint if self.seg_map_suffix == _PREPARED else "")
             )
+        if not os.path.isfile(self.ann_file):  # else its names are what is wanted
+            folder = Path(self.data_prefix["seg_map_path"])
+            listed = {os.path.normpath(row["seg_map_path"]) for row in rows}
+            spare = [p for p in folder.rglob(f"*{self.seg_map_suffix}") if str(p) not in listed]
+            if spare:
+                line = f"{len(spare)} label maps have no image, first {min(spare)}"
+                print_log(line, "current", logging.WARNING)
 
     def allowed(self) -> np.ndarray:
         """Allowed pixel values, (256,) bool."""

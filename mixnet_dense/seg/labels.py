@@ -6,8 +6,7 @@ import numpy as np
 from PIL import Image
 
 from mixnet_dense.errors import InputError
-
-_ERRORS = (OSError, SyntaxError, Image.DecompressionBombError)  # of Pillow, for broken files
+from mixnet_dense.images import ERRORS, fault
 
 
 def read_labels(image: Path, labels: Path, allowed: np.ndarray, whole: bool) -> np.ndarray:
@@ -42,6 +41,8 @@ def read_labels(image: Path, labels: Path, allowed: np.ndarray, whole: bool) -> 
 
 def _open(path: Path, whole: bool) -> Image.Image:
     """Open and close an image; ``whole`` also checks a PNG's checksums and loads it."""
+    if wrong := fault(path):
+        raise InputError(f"{path}: {wrong}")
     try:
         if whole:
             with Image.open(path) as image:
@@ -50,7 +51,7 @@ def _open(path: Path, whole: bool) -> Image.Image:
             if whole:
                 image.load()
             return image
-    except _ERRORS as error:
+    except ERRORS as error:
         raise InputError(f"{path}: is not a readable image") from error
 
 

@@ -33,6 +33,10 @@ class MobileSegmentor(EncoderDecoder):
             if "in_index" in decode_head:
                 taps = [taps[decode_head["in_index"]]]
             found = kind.from_taps(taps)
+            given, wanted = decode_head.get("in_channels"), found.get("in_channels")
+            given = tuple(given) if isinstance(given, list) else given
+            if given is not None and wanted is not None and given != wanted:
+                raise ValueError(f"decode_head.in_channels={given}: must be {wanted}, or left out")
         elif "in_channels" not in decode_head:
             raise ValueError(
                 f"decode_head.in_channels: must be given, {kind.__name__} cannot read it from "

@@ -1,6 +1,7 @@
 """Load our own checkpoints into our own models; all keys must fit."""
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmengine.config import Config
@@ -9,7 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from mixnet_dense.checkpoints import read
+from mixnet_dense.checkpoints import load_file, read
 from mixnet_dense.errors import InputError
 from mixnet_dense.registry import MODELS
 from mixnet_dense.weights.assume import warn_mismatches
@@ -31,10 +32,30 @@ def load_model(config: Config, checkpoint: str) -> nn.Module:
     model = MODELS.build(config.model)
     meta = load_weights(model, checkpoint)
     warn_mismatches(config, meta, MMLogger.get_current_instance())
-    model.dataset_meta, model.cfg = meta.get("dataset_meta") or {}, config
-    if "classes" not in model.dataset_meta:
-        raise InputError(f"checkpoint '{checkpoint}': has no class names (meta.dataset_meta)")
+    model.dataset_meta, model.cfg = _described(checkpoint, meta), config
+    head = getattr(model, "bbox_head", None) or getattr(model, "decode_head", None)
+    count, classes = getattr(head, "num_classes", None), model.dataset_meta["classes"]
+    if count not in (None, len(classes)):
+        raise InputError(
+            f"checkpoint '{checkpoint}': has {len(classes)} class names, the model {count}"
+        )
     return model.to(get_device()).eval()
+
+
+def _described(checkpoint: str, meta: Mapping) -> Mapping:
+    """The ``dataset_meta`` of a checkpoint: class names, perhaps a palette.
+
+    Raises:
+        InputError: it has no list of names, or a palette that is no list of colours.
+    """
+    found = meta.get("dataset_meta")
+    classes = found.get("classes") if isinstance(found, Mapping) else None
+    if not isinstance(classes, (list, tuple)) or not all(isinstance(c, str) for c in classes):
+        raise InputError(f"checkpoint '{checkpoint}': has no class names (meta.dataset_meta)")
+    palette = found.get("palette")
+    if palette is not None and not isinstance(palette, (list, tuple, str)):
+        raise InputError(f"checkpoint '{checkpoint}': its palette is no list of colours")
+    return found
 
 
 def load_weights(model: nn.Module, path: str) -> dict:
@@ -58,20 +79,56 @@ def load_weights(model: nn.Module, path: str) -> dict:
             raise InputError(f"checkpoint '{path}': no complete epoch_N.pth or iter_N.pth there")
         path = found
     state, meta = read(local(path))
-    own = model.state_dict()
+    check_fits(path, state, model.state_dict())
+    model.load_state_dict(state)
+    return meta
+
+
+def check_resumable(path: str, state: Mapping) -> None:
+    """Check that a training can go on from a checkpoint that mmengine wrote.
+
+    Args:
+        path: the checkpoint.
+        state: the state dict of the model to train.
+
+    Raises:
+        InputError: as `read`; the checkpoint has no optimizer, epoch or step; or it is of another
+            model.
+    """
+    weights, _ = read(path)
+    content, wanted = load_file(path), []
+    meta = content.get("meta")
+    if not isinstance(meta, dict):
+        wanted.append("meta")
+    else:
+        wanted += [f"meta.{k}" for k in ("epoch", "iter") if not isinstance(meta.get(k), int)]
+    wanted += [k for k in ("optimizer",) if not isinstance(content.get(k), dict)]
+    if wanted:
+        raise InputError(f"checkpoint '{path}' cannot be resumed: has no {wanted[0]}")
+    check_fits(path, weights, state)
+
+
+def check_fits(path: str, weights: Mapping, state: Mapping) -> None:
+    """Check that a checkpoint's weights have the keys and shapes of a model's and are finite.
+
+    Raises:
+        InputError: keys that are missing, unknown or of another shape are counted and the first
+            is named; or a weight is NaN or infinite.
+    """
     wrong = faults(
-        [key for key in own if key not in state],
-        [key for key in state if key not in own],
+        [key for key in state if key not in weights],
+        [key for key in weights if key not in state],
         [
-            f"{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}"
-            for key in own
-            if key in state and state[key].shape != own[key].shape
+            f"{key} {tuple(weights[key].shape)} for {tuple(state[key].shape)}"
+            for key in state
+            if key in weights and weights[key].shape != state[key].shape
         ],
     )
     if wrong:
         raise InputError(f"checkpoint '{path}' is of another model: {wrong}")
-    model.load_state_dict(state)
-    return meta
+    for key, value in weights.items():
+        if not value.isfinite().all():
+            raise InputError(f"checkpoint '{path}': weight '{key}' has NaN or infinite values")
 
 
 def latest_checkpoint(work_dir: str) -> str | None:
