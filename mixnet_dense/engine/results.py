@@ -14,6 +14,7 @@ from PIL import Image
 
 from mixnet_dense.engine.config import datasets
 from mixnet_dense.errors import InputError
+from mixnet_dense.files import written_whole
 from mixnet_dense.images import mask_name, read_image
 from mixnet_dense.weights.catalogue import COCO_GAPS
 
@@ -85,14 +86,16 @@ class Results:
         mask, image = mask_name(picture), Image.fromarray(labels)
         mask.parent.mkdir(exist_ok=True)
         image.putpalette(np.uint8(self._meta["palette"]).tobytes())
-        image.save(mask)
+        with written_whole(mask) as partial:
+            image.save(partial)
         self._draw(SegLocalVisualizer(name="maps", alpha=0.55), sample, path, picture, {})
         return row | dict(picture=picture.name, mask=f"masks/{mask.name}")
 
     def _draw(self, visualizer, sample, path: Path, picture: Path, options: Mapping) -> None:
         visualizer.dataset_meta = self._meta
         image = read_image(path)[..., ::-1]
-        visualizer.add_datasample("", image, sample, out_file=str(picture), **options)
+        with written_whole(picture) as partial:
+            visualizer.add_datasample("", image, sample, out_file=str(partial), **options)
 
 
 class ResultsHook(Hook):

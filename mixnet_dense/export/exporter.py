@@ -1,6 +1,5 @@
 """Export a model to a file for another runtime, and verify the file."""
 
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from mixnet_dense.export.graph import Graph, network_input
 from mixnet_dense.export.sessions import Session
 from mixnet_dense.export.verification import differences, suppression_difference
 from mixnet_dense.export.writers import onnx_model
-from mixnet_dense.files import check_writable
+from mixnet_dense.files import check_writable, put_in_place
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def written_whole(request: Request) -> Iterator[str]:
         path = str(Path(folder, f"model{kind.suffix}"))
         yield path
         for source, target in zip(kind.files(path), kind.files(out), strict=True):
-            os.replace(source, target)
+            put_in_place(Path(source), Path(target))
 
 
 def write(graph: Graph, form: str, sample: Tensor, path: str):
