@@ -203,7 +203,7 @@ def test_an_image_that_is_none_is_named(sample, tmp_path, workers):
     with pytest.raises(InputError, match="^train: not readable as an image: 1, first 000001.jpg; "):
         tool("train")(tmp_path / "tiny.py", *options)
     with pytest.raises(InputError, match="train2017/000001.jpg: is not a readable image$"):
-        tool("train")(tmp_path / "tiny.py", "--no-check", *options)
+        tool("train")(tmp_path / "tiny.py", "--no-check", *options, "survival.max_unreadable=0")
 
 
 def test_splits_with_other_classes_are_refused(detector, tmp_path):

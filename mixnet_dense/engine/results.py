@@ -113,7 +113,12 @@ class ResultsHook(Hook):
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         for sample in outputs:
             path = Path(sample.img_path)
-            self._parts.append(self._describe(sample, path, self._pictures.get(path)))
+            rows = (
+                []
+                if "unreadable" in sample
+                else self._describe(sample, path, self._pictures.get(path))
+            )
+            self._parts.append(rows)
 
     def after_test_epoch(self, runner: Runner, metrics=None) -> None:
         parts = collect_results(self._parts, len(runner.test_dataloader.dataset), "cpu")
