@@ -6,7 +6,7 @@ BIN := $(VENV)/bin/python
 DEMO := work_dirs/demo
 DEMO_SEG := work_dirs/demo-seg
 
-.PHONY: demo demo-seg test test-weights test-real test-export test-shipped test-reuse test-openmmlab lint format clean
+.PHONY: demo demo-seg test test-weights test-real test-export test-shipped test-reuse test-survival test-openmmlab lint format clean
 
 # Train MixNet-S SSDLite on the embedded sample, evaluate it, draw what it finds.
 demo: $(VENV)/ready
@@ -51,6 +51,10 @@ test-shipped: $(VENV)/ready
 test-reuse: $(VENV)/ready $(STOCK)/ready
 	$(BIN) -m pytest -m reuse
 	$(STOCK)/bin/python -m pytest -m reuse
+
+# Kill trainings at random moments, fill their disk, take their data away: ten minutes.
+test-survival: $(VENV)/ready
+	$(BIN) -m pytest -m survival -s tests/test_killed.py
 
 # The same tests on mmengine, mmcv-lite, mmdet and mmsegmentation as OpenMMLab released them.
 test-openmmlab: $(STOCK)/ready
