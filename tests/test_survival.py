@@ -277,3 +277,19 @@ def test_more_unreadable_images_than_allowed_end_the_training(sample, tmp_path, 
         monkeypatch.setattr(EpochLoop, "run_epoch", run_epoch)
     with pytest.raises(InputError, match=expected):
         tool("train")(config, "--no-check", "--work-dir", tmp_path / "work")
+
+
+# ----------------------------------------------------------------------- dry run
+
+
+def test_a_dry_run_says_what_a_training_needs_and_writes_nothing(detector, tmp_path, capsys):
+    work = tmp_path / "work"
+    tool("train")(detector / "detector.py", "--work-dir", work, "--dry-run")
+    first, memory, times, space = capsys.readouterr().out.splitlines()[-4:]
+    assert first.endswith("checkpoint and a batch of validation: all work")
+    assert 100 < float(memory.split()[2]) < 100_000
+    assert "s a step without loading its images: the 4 steps take " in times
+    size = (detector / "work/epoch_2.pth").stat().st_size / 2**20
+    assert space.startswith(f"{work}: logs and up to 4 checkpoints of ")
+    assert abs(float(space.partition(" MiB")[0].split()[-1]) - size) < 0.3
+    assert not list(tmp_path.iterdir())

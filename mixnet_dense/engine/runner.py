@@ -51,10 +51,15 @@ def launch(config: Config, launcher: str) -> None:
         init_dist(launcher, **environment.get("dist_cfg", {}))
 
 
-def work_dir(config: Config, given: str | None) -> str:
+def work_dir_name(config: Config, given: str | None) -> str:
     """Where logs and checkpoints go: as given, as the config says, or work_dirs/NAME."""
     name = Path(config.filename or "unnamed").stem
-    folder = given or config.get("work_dir") or str(Path("work_dirs") / name)
+    return given or config.get("work_dir") or str(Path("work_dirs") / name)
+
+
+def work_dir(config: Config, given: str | None) -> str:
+    """As `work_dir_name`; the folder is made."""
+    folder = work_dir_name(config, given)
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mixnet_dense.checkpoints import load_file
@@ -33,6 +34,7 @@ def train(
     compiled: bool = False,
     scale_lr: bool = False,
     check: bool = True,
+    hooks: Sequence[Hook] = (),
 ) -> None:
     """Train and evaluate as the config says, on the processes that `runner.launch` joined.
 
@@ -47,6 +49,7 @@ def train(
         scale_lr: multiply the learning rate by the images of a step, divided by the config's
             ``auto_scale_lr.base_batch_size``.
         check: look at annotations and images first; see `check.check_before_training`.
+        hooks: more of them than the config's.
 
     Raises:
         InputError: see `config.check_files`, `check_before_training`, `runner.train_runner`,
@@ -81,7 +84,7 @@ def train(
     if not config.get("resume"):
         warn_pretrained(config, runner.logger)
         runner.register_hook(FitCheckpointHook())
-    _run(runner)
+    _run(runner, hooks)
 
 
 def _use_amp(config: Config) -> None:
@@ -156,10 +159,10 @@ def long_warm_ups(schedulers: Sequence[Mapping] | Mapping, epoch: int, steps: in
     return lines
 
 
-def _run(runner: Runner) -> None:
+def _run(runner: Runner, hooks: Sequence[Hook]) -> None:
     stop = Stop()
     skips = (runner.cfg.get("survival") or {}).get("skip_bad_losses", 0)
-    for hook in (SeedHook(), LossHook(skips), ResumeHook(), StopHook(stop)):
+    for hook in (SeedHook(), LossHook(skips), ResumeHook(), StopHook(stop), *hooks):
         runner.register_hook(hook)
     try:
         with workers_errors_named(), stop:
