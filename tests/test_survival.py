@@ -261,6 +261,13 @@ def test_an_unreadable_label_map_is_left_out_too(segmenter, prepared, tmp_path):
     assert scores["lost"] == scores["absent"] | {"unreadable_images": 1}
 
 
+def test_a_metric_that_does_not_leave_out_images_gets_all_of_them(detector, sample, tmp_path):
+    config = spoilt("detector", sample, tmp_path, "val2017/000002.jpg")
+    options = ("--cfg-options", "test_evaluator.type=mmdet.CocoMetric")
+    with pytest.raises(InputError, match="val2017/000002.jpg: is not a readable image$"):
+        tool("test")(config, detector / "work", "--work-dir", tmp_path / "log", *options)
+
+
 @pytest.mark.parametrize("gone", [False, True])
 def test_more_unreadable_images_than_allowed_end_the_training(sample, tmp_path, monkeypatch, gone):
     names = [f"train2017/00000{n}.jpg" for n in range(8)]

@@ -107,6 +107,8 @@ class CocoMetric(HostMetric):
         InputError: the annotation file has no annotations and ``format_only`` is False.
     """
 
+    leaves_out = True  # images that are marked as unreadable
+
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
         coco = self._coco_api

@@ -44,6 +44,12 @@ class SturdyRunner(Runner):
         built.__class__ = LOOPS.get(type(built), type(built))  # they differ in methods only
         return built
 
+    def build_val_loop(self, loop):
+        return _strict(super().build_val_loop(loop))
+
+    def build_test_loop(self, loop):
+        return _strict(super().build_test_loop(loop))
+
     @master_only
     def save_checkpoint(self, out_dir: str, filename: str, *args, **options) -> None:
         path = Path(out_dir, filename)
@@ -74,6 +80,13 @@ class SturdyRunner(Runner):
         if not self._log_lost:
             self._log_lost = True
             self.logger.warning(f"a log cannot be written, training goes on: {first_line(error)}")
+
+
+def _strict(loop):
+    """A loop that loses no image, if one of its metrics would count another in its place."""
+    if not all(getattr(metric, "leaves_out", False) for metric in loop.evaluator.metrics):
+        loop.dataloader.dataset.allow_none()
+    return loop
 
 
 class SeedHook(Hook):

@@ -46,6 +46,10 @@ class SturdyDataset(Dataset):
         # A flag for each image, in memory that the data workers share.
         self._unreadable = torch.zeros(len(dataset), dtype=torch.uint8).share_memory_()
 
+    def allow_none(self) -> None:
+        """The first that cannot be read is an error."""
+        self._allowed = 0
+
     def __len__(self) -> int:
         return len(self.dataset)
 

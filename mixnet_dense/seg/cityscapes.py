@@ -126,6 +126,8 @@ class IoUMetric(HostMetric):
     that could not be read is left out; ``unreadable_images`` counts them.
     """
 
+    leaves_out = True  # images that are marked as unreadable
+
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:  # one that could not be read holds its place among processes
             if sample.get("unreadable"):
