@@ -39,16 +39,28 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        yield partial
-        put_in_place(partial, path)
+        with write_errors_named(path):
+            yield partial
+            put_in_place(partial, path)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_errors_named(path: str | Path) -> Iterator[None]:
+    """Say in one line which file could not be written.
+
+    Raises:
+        InputError: within the block a file could not be written.
+    """
+    try:
+        yield
     except (OSError, RuntimeError) as error:
         if not isinstance(error, OSError) and not any(w in str(error) for w in _TORCH_WRITES):
             raise
         reason = getattr(error, "strerror", None) or first_line(error)
         raise InputError(f"{path}: cannot be written: {reason}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def put_in_place(written: Path, path: Path) -> None:
