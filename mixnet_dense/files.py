@@ -40,6 +40,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         with write_errors_named(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
             yield partial
             put_in_place(partial, path)
     finally:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.dist import collect_results
+from mmengine.dist import collect_results, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
@@ -92,6 +92,8 @@ class Results:
         return row | dict(picture=picture.name, mask=f"masks/{mask.name}")
 
     def _draw(self, visualizer, sample, path: Path, picture: Path, options: Mapping) -> None:
+        if not is_main_process():  # of several processes only the first draws: mm's own rule
+            return
         visualizer.dataset_meta = self._meta
         image = read_image(path)[..., ::-1]
         with written_whole(picture) as partial:
