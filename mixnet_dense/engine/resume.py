@@ -43,8 +43,10 @@ def seed_all(numbers: Sequence[int]) -> None:
     """Seed Python, numpy and torch from numbers of 0 or more."""
     first, second, *more = np.random.SeedSequence(numbers).generate_state(4).tolist()
     random.seed(first)
-    torch.manual_seed(second)
     np.random.seed(more)
+    torch.default_generator.manual_seed(second)  # torch.manual_seed takes ten times all this
+    if torch.cuda.is_initialized():  # in a data worker it is not
+        torch.cuda.manual_seed_all(second)
 
 
 class Batches(Sampler):
