@@ -243,7 +243,7 @@ def test_data_workers_killed_at_random_are_replaced_and_memory_stays_flat(data, 
     process.terminate()
     code, text = finish(process, tmp_path)
     assert code == 143, text[-3000:]
-    replaced, steps = text.count("loaded again"), last(tmp_path / "work")["meta"]["iter"]
+    replaced, steps = text.count("a data worker died"), last(tmp_path / "work")["meta"]["iter"]
     quarter = len(rows) // 4
     parts = rows[quarter : 2 * quarter], rows[-quarter:]
     early, late = (sum(row[1] for row in part) / len(part) for part in parts)

@@ -12,7 +12,7 @@ import torch
 from running import TINY_DETECTOR, TINY_SEGMENTER, tool
 
 from mixnet_dense.engine import survival
-from mixnet_dense.engine.resume import Batches, Index, seed_all
+from mixnet_dense.engine.resume import Batches, Index, Loader, _is_of_dead_worker, seed_all
 from mixnet_dense.engine.stopping import StopHook
 from mixnet_dense.errors import InputError, Stopped
 
@@ -94,6 +94,41 @@ def test_steps_have_their_images_and_seeds_wherever_loading_begins():
     assert [next(stream) for _ in range(3)] == [[4, 5, 6, 7], [8, 9], [0, 1, 2, 3]]
     index = pickle.loads(pickle.dumps(Index(3, (1, 2))))  # as a data worker gets it
     assert index == 3 and index.seeds == (1, 2)
+
+
+class Deadly(torch.utils.data.Dataset):
+    """The worker that first loads sample 5 dies."""
+
+    def __init__(self, flag):
+        self.flag = flag
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        if index == 5 and not self.flag.exists():
+            self.flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return int(index)
+
+
+def test_batches_of_a_data_worker_that_dies_are_loaded_again(tmp_path):
+    plain = torch.utils.data.DataLoader(Deadly(tmp_path / "dead"), 2, num_workers=2)
+    loader = Loader.of(plain, plain.dataset, seed=0)
+    assert [batch.tolist() for batch in loader] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert (tmp_path / "dead").exists()
+    loader.begin(3, 3)
+    assert [batch.tolist() for batch in loader] == [[6, 7]]
+
+
+@pytest.mark.parametrize(("error", "found"), [
+    (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), True),
+    (ConnectionResetError(104, "Connection reset by peer"), True),
+    (RuntimeError("Caught RuntimeError in DataLoader worker process 0."), False),
+    (FileNotFoundError("Caught FileNotFoundError in DataLoader worker process 0."), False),
+])  # fmt: skip
+def test_a_dead_worker_and_an_error_of_its_data_set_are_told_apart(error, found):
+    assert _is_of_dead_worker(error) == found
 
 
 def test_seeds_that_differ_in_one_number_draw_different_numbers():

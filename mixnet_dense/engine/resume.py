@@ -22,6 +22,8 @@ from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader, Sampler
 
+from mixnet_dense.errors import first_line
+
 _TRIES = 5  # to load a batch while data workers die
 
 
@@ -128,12 +130,12 @@ class Loader(DataLoader):
                     step, skip, tries = step + 1, skip + 1, _TRIES
                     yield batch
                 return
-            except RuntimeError as error:
-                if "DataLoader worker (pid" not in str(error) or not tries:
+            except (RuntimeError, ConnectionError, FileNotFoundError, EOFError) as error:
+                if not (self.num_workers and tries and _is_of_dead_worker(error)):
                     raise
-                line = str(error).splitlines()[0]
+                line = first_line(error)
             tries -= 1
-            print_log(f"{line}; its batches are loaded again", "current", 30)
+            print_log(f"a data worker died, its batches are loaded again ({line})", "current", 30)
             self._iterator = None  # persistent workers, of which one is dead
             gc.collect()  # ends the others
 
@@ -144,6 +146,13 @@ class Loader(DataLoader):
             # noticed where its batch is waited for.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         return batches
+
+
+def _is_of_dead_worker(error: BaseException) -> bool:
+    """Whether torch found a worker dead, or could not fetch from it what it had announced."""
+    if isinstance(error, RuntimeError):
+        return "DataLoader worker (pid" in str(error)
+    return not str(error).startswith("Caught ")  # by a worker, in the data set
 
 
 # ----------------------------------------------------------------------- loops
