@@ -12,6 +12,7 @@ import torch
 from running import TINY_DETECTOR, TINY_SEGMENTER, tool
 
 from mixnet_dense.engine import survival
+from mixnet_dense.engine.losses import LossHook
 from mixnet_dense.engine.resume import Batches, Index, Loader, _is_of_dead_worker, seed_all
 from mixnet_dense.engine.stopping import StopHook
 from mixnet_dense.errors import InputError, Stopped
@@ -174,23 +175,6 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_a_lost_log_only_warns(
     assert capsys.readouterr().out.count("a log cannot be written, training goes on") == 1
 
 
-def test_an_old_checkpoint_is_deleted_after_the_new_one_is_there(detector, tmp_path, monkeypatch):
-    there = []
-    put = survival.written_whole
-
-    def write(path):
-        there.append(sorted(file.name for file in path.parent.glob("epoch_*.pth")))
-        return put(path)
-
-    monkeypatch.setattr(survival, "written_whole", write)
-    options = ("--cfg-options", "default_hooks.checkpoint.max_keep_ckpts=1")
-    tool("train")(
-        detector / "detector.py", "--work-dir", tmp_path, *options, "train_cfg.val_interval=9"
-    )
-    assert there[:2] == [[], ["epoch_1.pth"]]
-    assert [path.name for path in tmp_path.glob("epoch_*.pth")] == ["epoch_2.pth"]
-
-
 # ------------------------------------------------------------------- bad losses
 
 
@@ -213,7 +197,8 @@ def test_a_loss_that_is_no_number_ends_the_training_or_is_left_out(
 
     monkeypatch.setattr(SSDLiteHead, "loss_by_feat", loss_by_feat)
     (tmp_path / "c.py").write_text(
-        TINY_DETECTOR.replace("SAMPLE", str(sample)) + f"survival = dict(skip_bad_losses={skips})"
+        TINY_DETECTOR.replace("SAMPLE", str(sample)) + f"survival = dict(skip_bad_losses={skips})\n"
+        "default_hooks = dict(checkpoint=dict(max_keep_ckpts=1))"
     )
     train = ("--work-dir", tmp_path / "work")
     if skips:
@@ -221,6 +206,7 @@ def test_a_loss_that_is_no_number_ends_the_training_or_is_left_out(
         assert "left out, 1 of at most 9" in capsys.readouterr().out
         state = load(tmp_path / "work/epoch_2.pth")["state_dict"]
         assert all(torch.isfinite(value).all() for value in state.values())
+        assert not (tmp_path / "work/epoch_1.pth").exists()  # deleted after epoch_2.pth was there
     else:
         with pytest.raises(
             InputError, match="loss is nan at step 3, learning rate .*, images .*jpg"
@@ -229,12 +215,13 @@ def test_a_loss_that_is_no_number_ends_the_training_or_is_left_out(
         assert [path.name for path in (tmp_path / "work").glob("*.pth")] == ["epoch_1.pth"]
 
 
-def test_weights_that_are_no_numbers_are_not_saved(detector, tmp_path):
-    options = ("--cfg-options", "optim_wrapper.optimizer.lr=1e39", "param_scheduler=None")
-    options += ("optim_wrapper.clip_grad=None", "train_dataloader.batch_size=8", *ONE_EPOCH)
-    with pytest.raises(InputError, match="weights are NaN or infinite after step 1: .*; not saved"):
-        tool("train")(detector / "detector.py", "--work-dir", tmp_path, *options)
-    assert not list(tmp_path.glob("*.pth"))
+def test_weights_that_are_no_numbers_are_not_saved():
+    state = {"a": torch.ones(2), "b": torch.tensor([1, float("inf")]), "count": torch.tensor(3)}
+    checkpoint = dict(state_dict=state, meta=dict(iter=7))
+    with pytest.raises(InputError, match="^weights are NaN or infinite after step 7: b; not saved"):
+        LossHook().before_save_checkpoint(None, checkpoint)
+    state["b"] = torch.zeros(1)
+    LossHook().before_save_checkpoint(None, checkpoint)
 
 
 # ------------------------------------------------------------ unreadable images
