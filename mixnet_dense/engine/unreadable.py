@@ -61,15 +61,14 @@ class SturdyDataset(Dataset):
             try:
                 sample = self.dataset[found]
             except _ERRORS as error:
-                if not (step := _loading_step(error)):
+                if not (path := _lost_file(error)):
                     raise
-                self._count(found, step)
+                self._count(found, path)
             else:
                 return self._marked(sample, wanted) if self._tests and found != wanted else sample
             found = (found + 1) % len(self) if self._tests else np.random.randint(len(self))
 
-    def _count(self, index: int, step: str) -> None:
-        path = self._path(index, step)
+    def _count(self, index: int, path: Path) -> None:
         known, self._unreadable[index] = bool(self._unreadable[index]), 1
         count = int(self._unreadable.sum())
         if not path.parent.is_dir():
@@ -81,10 +80,6 @@ class SturdyDataset(Dataset):
             done = "left out" if self._tests else "another is taken"
             line = f"{path}: is not a readable image, {done} ({count} of at most {self._allowed})"
             print_log(line, "current", 30)
-
-    def _path(self, index: int, step: str) -> Path:
-        row = self.dataset.get_data_info(index)
-        return Path(row["seg_map_path" if step == "LoadAnnotations" else "img_path"])
 
     def _marked(self, sample: dict, index: int) -> dict:
         row = self.dataset.get_data_info(index)
@@ -107,9 +102,11 @@ class SturdyDataset(Dataset):
             setattr(self.dataset, name, value)
 
 
-def _loading_step(error: BaseException) -> str | None:
-    """The class of the pipeline's loading step that raised an error, None if none did."""
+def _lost_file(error: BaseException) -> Path | None:
+    """What a loading step of a pipeline was reading when it raised; None for any other error."""
     for frame, _ in walk_tb(error.__traceback__):
         if str(frame.f_globals.get("__name__")).endswith("transforms.loading"):
-            return type(frame.f_locals.get("self")).__name__
+            step, row = (frame.f_locals.get(name) for name in ("self", "results"))
+            kind = "seg_map_path" if type(step).__name__ == "LoadAnnotations" else "img_path"
+            return Path(row[kind]) if row and row.get(kind) else None
     return None
