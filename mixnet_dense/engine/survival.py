@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from pathlib import Path
 
 from mmengine.dist import master_only
@@ -108,7 +109,7 @@ class ResumeHook(Hook):
         remove_leftovers(runner.work_dir)
         for handler in runner.logger.handlers:
             if isinstance(handler, logging.FileHandler):
-                handler.handleError = lambda record: runner.warn_of_log(OSError(record.name))
+                handler.handleError = lambda _: runner.warn_of_log(sys.exc_info()[1])
         info = runner.message_hub.runtime_info
         for hook in runner.hooks:
             if isinstance(hook, CheckpointHook) and isinstance(hook.file_backend, LocalBackend):

@@ -169,8 +169,10 @@ def _run(runner: Runner, hooks: Sequence[Hook]) -> None:
             runner.train()
     except Stopped:
         raise
-    except RuntimeError as error:  # the first of several processes has saved and ended
-        raise (Stopped(stop.number) if stop.number and runner.rank else error) from error
+    except RuntimeError as error:
+        if stop.number and runner.rank:  # the first of several processes has saved and ended
+            raise Stopped(stop.number) from error
+        raise
     except KeyboardInterrupt:
         _close_progress(runner)
         newest = latest_checkpoint(runner.work_dir) or "nothing saved yet"
