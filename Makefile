@@ -7,7 +7,7 @@ DEMO := work_dirs/demo
 DEMO_SEG := work_dirs/demo-seg
 
 .PHONY: demo demo-seg test test-weights test-real test-export test-shipped test-reuse test-browser \
-	test-tutorial test-openmmlab fuzz lint format clean
+	test-tutorial test-survival test-openmmlab fuzz lint format clean
 
 # Train MixNet-S SSDLite on the embedded sample, evaluate it, draw what it finds.
 demo: $(VENV)/ready
@@ -66,6 +66,10 @@ test-tutorial: $(VENV)/ready
 fuzz: export OMP_NUM_THREADS = 1
 fuzz: $(VENV)/ready
 	$(BIN) -m pytest -m fuzz tests/test_fuzz.py
+
+# Kill trainings at random moments, fill their disk, take their data away: ten minutes.
+test-survival: $(VENV)/ready
+	$(BIN) -m pytest -m survival -s tests/test_killed.py
 
 # The same tests on mmengine, mmcv-lite, mmdet and mmsegmentation as OpenMMLab released them.
 test-openmmlab: $(STOCK)/ready

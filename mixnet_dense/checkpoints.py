@@ -10,7 +10,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 from mixnet_dense.errors import InputError, first_line
-from mixnet_dense.files import check_writable
+from mixnet_dense.files import check_writable, written_whole
 
 # Keys under which libraries store the state dict. The first one found is used.
 _WRAPPERS = ("state_dict", "model", "ema", "state_dict_ema", "model_ema")
@@ -135,20 +135,13 @@ def write(path: str, state_dict: Mapping, meta: Mapping) -> None:
 
     check_suffix(path)
     check_writable(path)
-    partial = Path(f"{path}.{os.getpid()}.partial")  # of this process alone
-    try:
+    with written_whole(path) as partial:
         if Path(path).suffix == ".safetensors":
             tensors = {key: value.contiguous() for key, value in state_dict.items()}
             content = _safetensors().save(tensors, metadata={_META: json.dumps(meta)})
             partial.write_bytes(content)
         else:
             torch.save(dict(state_dict=dict(state_dict), meta=dict(meta)), partial)
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise InputError(f"{path}: cannot be written: {reason}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def check_suffix(path: str) -> None:

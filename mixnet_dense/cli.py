@@ -27,9 +27,9 @@ def run(main: Callable[[], object]) -> None:
         line = _unfit_torchvision() if unfit else str(error)  # which may quote a broken file
         print(f"error: {''.join(c if c.isprintable() else '?' for c in line)}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(getattr(error, "code", 130))
 
 
 def _unfit_torchvision() -> str:

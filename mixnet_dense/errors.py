@@ -1,4 +1,4 @@
-"""The error for wrong input from the user, and the wording of messages."""
+"""The errors for wrong input from the user and for signals, and the wording of messages."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,14 @@ class InputError(ValueError):
     Tools print it without a traceback and exit with 2. Any other exception is a programming
     error and keeps its traceback.
     """
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal ended the work, which was saved. The exit code is 128 plus the signal's number."""
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.code = 128 + number
 
 
 def first_line(error: BaseException) -> str:

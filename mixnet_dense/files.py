@@ -2,11 +2,16 @@
 
 import json
 import math
+import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
 from mixnet_dense.errors import InputError, first_line
+
+# In the messages of torch.save where the disk is full: it raises no OSError.
+_TORCH_WRITES = ("PytorchStreamWriter", "inline_container", "iostream")
 
 
 def check_writable(path: str, inputs: Iterable[str | Path] = ()) -> None:
@@ -29,11 +34,75 @@ def check_writable(path: str, inputs: Iterable[str | Path] = ()) -> None:
         raise InputError(f"{path}: cannot be written")
 
 
-def write_json(path: str, content) -> None:
-    """Write JSON completely or not at all."""
-    partial = Path(f"{path}.partial")
-    partial.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
-    partial.replace(path)
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """Yield a name beside ``path`` to write to; what is written there then becomes ``path``.
+
+    Whatever stops the process or the machine, ``path`` is the old file or the whole new one.
+
+    Raises:
+        InputError: the file cannot be written, as on a full disk. Then ``path`` is unchanged.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        with write_errors_named(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            put_in_place(partial, path)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_errors_named(path: str | Path) -> Iterator[None]:
+    """Say in one line which file could not be written.
+
+    Raises:
+        InputError: within the block a file could not be written.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if not isinstance(error, OSError) and not any(w in str(error) for w in _TORCH_WRITES):
+            raise
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise InputError(f"{path}: cannot be written: {reason}") from error
+
+
+def put_in_place(written: Path, path: Path) -> None:
+    """Rename a file, after it is on the disk; a crash of the machine then leaves it whole."""
+    _sync(written)
+    os.replace(written, path)
+    with suppress(OSError):  # not every system can open a folder
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(folder: str) -> None:
+    """Remove what a killed process left half-written by `written_whole` in a folder."""
+    for path in Path(folder).glob(".*.partial*"):
+        with suppress(OSError):
+            path.unlink()
+
+
+def write_json(path: str | Path, content) -> None:
+    """Write JSON completely or not at all.
+
+    Raises:
+        InputError: see `written_whole`.
+    """
+    with written_whole(path) as partial:
+        text = json.dumps(content, indent=1, allow_nan=False)
+        partial.write_text(text, encoding="utf-8")
 
 
 def is_outside(name: str) -> bool:

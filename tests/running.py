@@ -98,7 +98,9 @@ def one_error_line(process):
 
 
 if __name__ == "__main__":  # several tools one after another: train ARGUMENTS + test ARGUMENTS
+    from mixnet_dense.cli import run
+
     with configs_as_they_are():
         for command in " ".join(sys.argv[1:]).split(" + "):
             name, *arguments = command.split()
-            tool(name)(*arguments)
+            run(lambda name=name, arguments=arguments: tool(name)(*arguments))

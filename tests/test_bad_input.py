@@ -199,7 +199,7 @@ def test_an_image_that_is_none_is_named(sample, tmp_path, workers):
     (tmp_path / "sample" / "train2017" / "000001.jpg").write_text("no picture")
     (tmp_path / "tiny.py").write_text(TINY_DETECTOR.replace("SAMPLE", str(tmp_path / "sample")))
     options = ("--work-dir", tmp_path / "work", "--cfg-options")
-    options += (f"train_dataloader.num_workers={workers}",)
+    options += (f"train_dataloader.num_workers={workers}", "survival.max_unreadable=0")
     with pytest.raises(InputError, match="^train: not readable as an image: 1, first 000001.jpg; "):
         tool("train")(tmp_path / "tiny.py", *options)
     with pytest.raises(InputError, match="train2017/000001.jpg: is not a readable image$"):

@@ -268,7 +268,7 @@ def test_the_tool_prints_a_table_and_whether_training_would_end(clean, capsys):
     assert tool("check_data")(clean / "c.py", "--fix", clean / "out.json") == 1
     out = capsys.readouterr().out
     assert "      1  train  cut off or broken in the middle\n" in out
-    assert "training ends when it comes to it (--fix: left out)" in out and "b.jpg" in out
+    assert "more than survival.max_unreadable (--fix: left out)" in out and "b.jpg" in out
     images = json.loads((clean / "out.json").read_text())["images"]
     assert [row["file_name"] for row in images] == ["a.jpg", "c.png", "d.png"]
 

@@ -129,7 +129,7 @@ def test_a_bad_pair_is_named_and_the_others_are_prepared(root, spoil):
     assert "\n" not in str(error.value)
     assert sum("ulm_a" in line for line in said.getvalue().splitlines()) == 1
     assert [path.name[:5] for path in prepared(root)] == ["ulm_b", "ulm_c"]
-    assert not list(root.rglob("*.partial"))
+    assert not list(root.rglob("*.partial*"))
 
 
 def test_every_bad_pair_is_named_and_the_exit_code_is_2(root, tmp_path):
@@ -149,7 +149,7 @@ def test_an_interrupted_run_leaves_whole_files_only(root, monkeypatch):
     monkeypatch.setattr(Image.Image, "save", stop)
     with pytest.raises(KeyboardInterrupt):
         quietly(root)
-    assert prepared(root) == [] and not list(root.rglob("*.partial"))
+    assert prepared(root) == [] and not list(root.rglob("*.partial*"))
 
 
 def test_missing_folders_say_what_to_unpack(tmp_path):

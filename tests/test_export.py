@@ -5,6 +5,7 @@ Those of the marker ``export`` need the runtimes and are run by ``make test-expo
 
 import copy
 import dataclasses
+import errno
 import json
 from pathlib import Path
 
@@ -221,6 +222,16 @@ def test_formats_checkpoints_and_packages_are_checked(files, tmp_path, monkeypat
     (tmp_path / "a.onnx").write_text("")
     with pytest.raises(InputError, match="a.onnx': packages .* pip install onnxruntime$"):
         load(str(tmp_path / "a.onnx"))
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(files, tmp_path, monkeypatch):
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match="a.pt: cannot be written: No space left on device$"):
+        export(files, "segmenter", tmp_path / "a.pt", "--size", 64, 64)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

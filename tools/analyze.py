@@ -18,13 +18,14 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     from mixnet_dense.engine.curves import draw_curves, in_words, read_log, summary
-    from mixnet_dense.files import check_writable
+    from mixnet_dense.files import check_writable, written_whole
 
     log, out = read_log(args.work_dir), args.out or args.work_dir / "curves.png"
     if out.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"--out {out}: must end in .png, .svg or .pdf")
     check_writable(str(out))
-    draw_curves(log).savefig(out, dpi=150)
+    with written_whole(out) as partial:
+        draw_curves(log).savefig(partial, dpi=150)
     numbers = summary(log)
     print(json.dumps(numbers) if args.json else f"{in_words(numbers)}\n{out} is written")
 

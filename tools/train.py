@@ -26,20 +26,30 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument(
         "--no-check", action="store_true", help="do not look at annotations and images first"
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="try two steps; say what it takes",
+    )
     return parse(parser, argv)
 
 
 def main(args: argparse.Namespace) -> None:
     from mixnet_dense.engine.config import load_config
+    from mixnet_dense.engine.dry_run import dry_run
     from mixnet_dense.engine.runner import launch
     from mixnet_dense.engine.train import train
 
     config = load_config(args.config, args.cfg_options)
     launch(config, args.launcher)
-    train(
-        config, args.work_dir, resume=args.resume, amp=args.amp, compiled=args.compile,
-        scale_lr=args.auto_scale_lr, check=not args.no_check,
+    options = dict(
+        resume=args.resume, amp=args.amp, compiled=args.compile, scale_lr=args.auto_scale_lr,
+        check=not args.no_check,
     )  # fmt: skip
+    if args.dry_run:
+        print("", *dry_run(config, args.work_dir, **options), sep="\n")
+    else:
+        train(config, args.work_dir, **options)
 
 
 if __name__ == "__main__":

@@ -10,3 +10,6 @@ log_level = "INFO"
 load_from = None
 resume = False
 randomness = dict(seed=0)
+# docs/survival.md: the share of a data set's images that may be unreadable, and how many steps
+# with a loss that is NaN or infinite are left out before the training ends.
+survival = dict(max_unreadable=0.01, skip_bad_losses=0)

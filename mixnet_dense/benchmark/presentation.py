@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from mixnet_dense.files import written_whole
+
 _LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")
 
 
@@ -84,4 +86,5 @@ def plot(rows: Sequence[dict], path: str) -> None:
         axis.set_title(f"{mode}, {batch} x {height} x {width}, median ms (less is better)")
         axis.invert_yaxis()
         axis.margins(x=0.22)
-    figure.savefig(path, dpi=120)
+    with written_whole(path) as partial:
+        figure.savefig(partial, dpi=120)

@@ -15,6 +15,7 @@ class Problem(NamedTuple):
 
 
 _NOT_LEARNED, _AS_FILE = "it is not learned", "the file is used as it is; the boxes must fit it"
+_LOST = "another is taken; training ends if there are more than survival.max_unreadable"
 
 PROBLEMS = {
     # the file
@@ -52,9 +53,9 @@ PROBLEMS = {
     "category that is no class of the config": Problem("its annotations are not used"),
     # image files
     "image not there": Problem("training ends", "drop", True),
-    "image of too many pixels": Problem("training ends", "drop", True),
-    "not readable as an image": Problem("training ends when it comes to it", "drop", True),
-    "cut off or broken in the middle": Problem("training ends when it comes to it", "drop", True),
+    "image of too many pixels": Problem(_LOST, "drop", True),
+    "not readable as an image": Problem(_LOST, "drop", True),
+    "cut off or broken in the middle": Problem(_LOST, "drop", True),
     "image of another size than written": Problem(_AS_FILE, "size"),
     "image turned by EXIF": Problem("it is turned; the boxes must be of the turned image"),
     "image with alpha": Problem("alpha is dropped"),
@@ -130,11 +131,17 @@ _FIX = dict(
 )
 
 
-def stopping(splits: dict[str, Findings]) -> str:
-    """The first problem that would end a training or spoil a score, as one line; '' if none."""
+def stopping(splits: dict[str, Findings], tolerant: bool = False) -> str:
+    """The first problem that would end a training or spoil a score, as one line; '' if none.
+
+    Args:
+        tolerant: an image that cannot be read does not end it.
+    """
     for split, findings in splits.items():
         for name, found in findings.ordered():
-            if PROBLEMS[name].stops or (PROBLEMS[name].spoils and split != "train"):
+            problem = PROBLEMS[name]
+            stops = problem.stops and not (tolerant and problem.effect == _LOST)
+            if stops or (problem.spoils and split != "train"):
                 return f"{split}: {name}: {len(found)}, first {found[0].example}"
     return ""
 

@@ -110,11 +110,14 @@ class CocoMetric(HostMetric):
     """mmdet's CocoMetric; a class that the file lacks is left out, not an IndexError.
 
     Boxes are scored with faster-coco-eval where it is installed, else with pycocotools. The
-    numbers are the same.
+    numbers are the same. An image that could not be read is left out; ``unreadable_images`` counts
+    them.
 
     Raises:
         InputError: the annotation file has no annotations and ``format_only`` is False.
     """
+
+    leaves_out = True  # images that are marked as unreadable
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
@@ -125,7 +128,22 @@ class CocoMetric(HostMetric):
                 "file can be written, with format_only=True and outfile_prefix in the evaluator"
             )
 
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        for sample in data_samples:  # one that could not be read holds its place among processes
+            if sample.get("unreadable"):
+                self.results.append((None, sample["img_id"]))
+            else:
+                super().process(data_batch, [sample])
+
     def compute_metrics(self, results: list) -> dict[str, float]:
+        lost = {image for gt, image in results if gt is None}
+        results = [pair for pair in results if pair[0] is not None]
+        if self._coco_api is not None:
+            self.img_ids = [n for n in self._coco_api.get_img_ids() if n not in lost]
+        count = {"unreadable_images": len(lost)} if lost else {}
+        return self._scores(results) | count
+
+    def _scores(self, results: list) -> dict[str, float]:
         if self._coco_api is not None:
             ids = _ids(self._coco_api)
             classes = self.dataset_meta["classes"]

@@ -21,7 +21,7 @@ from mixnet_dense.engine.config import check_files, slips_named
 from mixnet_dense.engine.results import with_palette
 from mixnet_dense.engine.runner import unreadable_images_named
 from mixnet_dense.errors import InputError
-from mixnet_dense.files import check_writable
+from mixnet_dense.files import check_writable, written_whole
 from mixnet_dense.registry import DATASETS, MODELS
 
 _WIDTH = 480  # of a picture at least, so that thin lines can be told apart
@@ -79,7 +79,8 @@ def browse(config: Config, out: str, count: int = 24, seed: int = 0) -> None:
     if model:
         about += _ANCHORS.format(threshold=model.bbox_head.train_cfg["iou_threshold"])
     page = _PAGE.format(title=escape(title), about=about, figures="\n".join(figures))
-    Path(out).write_text(page, "utf-8")
+    with written_whole(out) as partial:
+        partial.write_text(page, "utf-8")
 
 
 def _detector(config: Config) -> nn.Module | None:

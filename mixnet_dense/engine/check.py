@@ -73,7 +73,8 @@ def check_before_training(config: Config) -> None:
         found = check_data(config, whole=False)
         if text := table(found):
             print(f"{text}\npython tools/check_data.py CONFIG finds more; --no-check skips this")
-        line = [stopping(found)]
+        tolerant = (config.get("survival") or {}).get("max_unreadable", 1) > 0
+        line = [stopping(found, tolerant)]
     broadcast_object_list(line)
     if line[0]:
         raise InputError(f"{line[0]}; tools/check_data.py lists and --fix leaves out what is bad")

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
 from mixnet_dense.engine.config import datasets
 from mixnet_dense.errors import InputError
-from mixnet_dense.files import read_json
+from mixnet_dense.files import read_json, written_whole
 from mixnet_dense.images import mask_name, read_image
 from mixnet_dense.weights.catalogue import COCO_GAPS
 
@@ -79,14 +80,18 @@ class Results:
         self._meta = with_palette(self._meta)
         mask = mask_name(picture)
         mask.parent.mkdir(exist_ok=True)
-        palette_image(labels, self._meta).save(mask)
+        with written_whole(mask) as partial:
+            palette_image(labels, self._meta).save(partial)
         self._draw(SegLocalVisualizer(name="maps", alpha=0.55), sample, path, picture, {})
         return row | dict(picture=picture.name, mask=f"masks/{mask.name}")
 
     def _draw(self, visualizer, sample, path: Path, picture: Path, options: Mapping) -> None:
+        if not is_main_process():  # of several processes only the first draws: mm's own rule
+            return
         visualizer.dataset_meta = self._meta
         image = read_image(path)[..., ::-1]
-        visualizer.add_datasample("", image, sample, out_file=str(picture), **options)
+        with written_whole(picture) as partial:
+            visualizer.add_datasample("", image, sample, out_file=str(partial), **options)
 
 
 def with_palette(meta: Mapping) -> dict:

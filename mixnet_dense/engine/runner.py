@@ -3,7 +3,6 @@
 import copy
 import inspect
 import os
-import re
 from collections.abc import Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -21,6 +20,7 @@ from torch import nn
 from mixnet_dense.compat import quiet_imports
 from mixnet_dense.engine.check import check_before_scoring
 from mixnet_dense.engine.config import check_files, datasets, slips_named
+from mixnet_dense.engine.survival import SturdyRunner
 from mixnet_dense.errors import InputError
 
 
@@ -52,10 +52,15 @@ def launch(config: Config, launcher: str) -> None:
         init_dist(launcher, **environment.get("dist_cfg", {}))
 
 
-def work_dir(config: Config, given: str | None) -> str:
+def work_dir_name(config: Config, given: str | None) -> str:
     """Where logs and checkpoints go: as given, as the config says, or work_dirs/NAME."""
     name = Path(config.filename or "unnamed").stem
-    folder = given or config.get("work_dir") or str(Path("work_dirs") / name)
+    return given or config.get("work_dir") or str(Path("work_dirs") / name)
+
+
+def work_dir(config: Config, given: str | None) -> str:
+    """As `work_dir_name`; the folder is made."""
+    folder = work_dir_name(config, given)
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -79,7 +84,7 @@ def train_runner(config: Config) -> Runner:
             find_unused_parameters=config.get("find_unused_parameters", False),
         )
     with quiet_imports(), slips_named("config"):
-        runner = Runner.from_cfg(config)
+        runner = SturdyRunner.from_cfg(config)
         loops = [runner.train_loop, runner.val_loop]
     if loops[0] is None:
         raise InputError("the config has no train_dataloader, train_cfg and optim_wrapper")
@@ -98,14 +103,14 @@ def _build_optimizer(runner: Runner) -> None:
         runner.optim_wrapper = wrapper
 
 
-class _TestRunner(Runner):
+class _TestRunner(SturdyRunner):
     """Does not wrap the model: in a test, processes share no gradients."""
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         return model
 
     def test(self) -> dict[str, float]:
-        with unreadable_images_named():
+        with workers_errors_named():
             return super().test()
 
 
@@ -200,17 +205,17 @@ def check_same_classes(name: str, classes: Sequence[str], of: str, expected: Seq
 
 
 @contextmanager
-def unreadable_images_named():
-    """Name an image that cannot be decoded, instead of showing a worker's traceback.
+def workers_errors_named():
+    """Give an InputError of a data worker as it was raised there, without the worker's traceback.
 
     Raises:
-        InputError: mmcv failed to load an image within the block.
+        InputError: the same line.
     """
     try:
         yield
-    except AssertionError as error:
-        # A worker's error carries its traceback; the message itself is at the end.
-        found = re.findall(r"failed to load image: (.+)", str(error))
-        if not found:
+    except InputError as error:
+        lines = str(error).splitlines()
+        if not lines[0].startswith("Caught InputError in DataLoader worker"):
             raise
-        raise InputError(f"{found[-1]}: is not a readable image") from error
+        last = [line for line in lines if line.startswith("mixnet_dense.errors.InputError: ")][-1]
+        raise InputError(last.partition(": ")[2]) from error

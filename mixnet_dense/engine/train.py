@@ -6,19 +6,24 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mixnet_dense.checkpoints import load_file
 from mixnet_dense.engine.check import check_before_training
 from mixnet_dense.engine.compiling import check_compiler, compile_backbone
 from mixnet_dense.engine.config import check_files
 from mixnet_dense.engine.finetune import FitCheckpointHook
 from mixnet_dense.engine.live import LiveProgressHook
+from mixnet_dense.engine.losses import LossHook
 from mixnet_dense.engine.memory import keep_freed_memory
-from mixnet_dense.engine.runner import bare_model, train_runner, unreadable_images_named, work_dir
+from mixnet_dense.engine.runner import bare_model, train_runner, work_dir, workers_errors_named
 from mixnet_dense.engine.settings import check_training
-from mixnet_dense.errors import InputError
+from mixnet_dense.engine.stopping import Stop, StopHook
+from mixnet_dense.engine.survival import ResumeHook, SeedHook
+from mixnet_dense.errors import InputError, Stopped
 from mixnet_dense.weights.assume import warn_pretrained
-from mixnet_dense.weights.load import check_resumable, latest_checkpoint
+from mixnet_dense.weights.load import check_resumable, latest_checkpoint, readable_checkpoint
 
 
 def train(
@@ -30,6 +35,7 @@ def train(
     compiled: bool = False,
     scale_lr: bool = False,
     check: bool = True,
+    hooks: Sequence[Hook] = (),
 ) -> None:
     """Train and evaluate as the config says, on the processes that `runner.launch` joined.
 
@@ -44,6 +50,7 @@ def train(
         scale_lr: multiply the learning rate by the images of a step, divided by the config's
             ``auto_scale_lr.base_batch_size``.
         check: look at annotations and images first; see `check.check_before_training`.
+        hooks: more of them than the config's.
 
     Raises:
         InputError: see `config.check_files`, `check_before_training`, `runner.train_runner`,
@@ -81,7 +88,7 @@ def train(
     if not config.get("resume"):
         warn_pretrained(config, runner.logger)
         runner.register_hook(FitCheckpointHook())
-    _run(runner)
+    _run(runner, hooks)
 
 
 def _use_amp(config: Config) -> None:
@@ -93,11 +100,22 @@ def _use_amp(config: Config) -> None:
 
 
 def _resume(config: Config, checkpoint: str) -> None:
-    found = latest_checkpoint(config.work_dir) if checkpoint == "auto" else checkpoint
-    if found and not Path(found).is_file():
-        raise InputError(f"--resume {found}: no such file")
-    if found:  # else training starts from the beginning
-        config.resume, config.load_from = True, found
+    if checkpoint == "auto":
+        found, content = readable_checkpoint(config.work_dir)
+    elif Path(checkpoint).is_file():
+        found, content = checkpoint, load_file(checkpoint)
+    else:
+        raise InputError(f"--resume {checkpoint}: no such file")
+    if not found:  # training starts from the beginning
+        return
+    config.resume, config.load_from = True, found
+    meta = content.get("meta") if isinstance(content, dict) else None
+    if isinstance(meta, dict) and "seed" in meta:  # a seed that the config leaves to chance
+        config.randomness = {"seed": meta["seed"], **_given(config.get("randomness"))}
+
+
+def _given(options: Mapping | None) -> dict:
+    return {name: value for name, value in (options or {}).items() if value is not None}
 
 
 def learning_rate(config: Config, processes: int) -> str:
@@ -145,10 +163,20 @@ def long_warm_ups(schedulers: Sequence[Mapping] | Mapping, epoch: int, steps: in
     return lines
 
 
-def _run(runner: Runner) -> None:
+def _run(runner: Runner, hooks: Sequence[Hook]) -> None:
+    stop = Stop()
+    skips = (runner.cfg.get("survival") or {}).get("skip_bad_losses", 0)
+    for hook in (SeedHook(), LossHook(skips), ResumeHook(), StopHook(stop), *hooks):
+        runner.register_hook(hook)
     try:
-        with unreadable_images_named():
+        with workers_errors_named(), stop:
             runner.train()
+    except Stopped:
+        raise
+    except RuntimeError as error:
+        if stop.number and runner.rank:  # the first of several processes has saved and ended
+            raise Stopped(stop.number) from error
+        raise
     except KeyboardInterrupt:
         _close_progress(runner)
         newest = latest_checkpoint(runner.work_dir) or "nothing saved yet"

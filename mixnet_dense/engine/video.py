@@ -15,7 +15,7 @@ from mixnet_dense.errors import InputError
 from mixnet_dense.export import fuse, load
 from mixnet_dense.export.hosted import is_exported
 from mixnet_dense.export.predictor import Predictor, of_model
-from mixnet_dense.files import check_writable
+from mixnet_dense.files import check_writable, written_whole
 from mixnet_dense.progress import Progress
 from mixnet_dense.weights.load import load_model
 
@@ -113,26 +113,23 @@ class _Frames:
 def _written(out: str, frames: _Frames) -> Iterator[Callable[[np.ndarray], None]]:
     """Yield a function that encodes a frame beside other work."""
     path = Path(out)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     codec = cv2.VideoWriter_fourcc(*SUFFIXES[path.suffix])
-    writer = cv2.VideoWriter(str(partial), codec, frames.rate, frames.image.shape[1::-1])
-    try:
-        if not writer.isOpened():
-            raise InputError(f"--out {out}: OpenCV has no encoder for {path.suffix} here")
-        with ThreadPoolExecutor(1) as pool:
-            last = pool.submit(bool)
+    with written_whole(path) as partial:
+        writer = cv2.VideoWriter(str(partial), codec, frames.rate, frames.image.shape[1::-1])
+        try:
+            if not writer.isOpened():
+                raise InputError(f"--out {out}: OpenCV has no encoder for {path.suffix} here")
+            with ThreadPoolExecutor(1) as pool:
+                last = pool.submit(bool)
 
-            def write(frame: np.ndarray) -> None:
-                nonlocal last
-                last.result()  # at most one frame waits
-                last = pool.submit(writer.write, frame)
+                def write(frame: np.ndarray) -> None:
+                    nonlocal last
+                    last.result()  # at most one frame waits
+                    last = pool.submit(writer.write, frame)
 
-            yield write
-        writer.release()
-        partial.replace(path)
-    finally:
-        writer.release()
-        partial.unlink(missing_ok=True)
+                yield write
+        finally:
+            writer.release()
 
 
 def draw(frame: np.ndarray, predictor: Predictor, score: float) -> np.ndarray:

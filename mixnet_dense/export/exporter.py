@@ -1,7 +1,6 @@
 """Export a model to a file for another runtime, and verify the file."""
 
 import math
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from mixnet_dense.export.graph import Graph, network_input
 from mixnet_dense.export.sessions import Session
 from mixnet_dense.export.verification import differences, suppression_difference
 from mixnet_dense.export.writers import onnx_model
-from mixnet_dense.files import check_writable
+from mixnet_dense.files import check_writable, put_in_place, write_errors_named
 
 _MOST_PIXELS = 2**25  # of an input; the largest that is usual, 8K, has 33 million
 
@@ -136,11 +135,12 @@ def written_whole(request: Request) -> Iterator[str]:
     """Yield a temporary file to write; it is moved to ``request.out`` if nothing is raised."""
     check_writable(request.out)
     kind, out = FORMATS[request.format], request.out
-    with tempfile.TemporaryDirectory(dir=Path(out).parent, prefix=".export-") as folder:
+    place = tempfile.TemporaryDirectory(dir=Path(out).parent, prefix=".export-")
+    with place as folder, write_errors_named(out):
         path = str(Path(folder, f"model{kind.suffix}"))
         yield path
         for source, target in zip(kind.files(path), kind.files(out), strict=True):
-            os.replace(source, target)
+            put_in_place(Path(source), Path(target))
 
 
 def write(graph: Graph, form: str, sample: Tensor, path: str):

@@ -105,7 +105,9 @@ def trace_torchscript(graph: Graph, sample: Tensor, path: str) -> None:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         script = torch.jit.trace(graph, (sample,), check_trace=False)
-        torch.jit.save(script, path, _extra_files={KEY: graph.about.to_json()})
+        content = io.BytesIO()  # written to a full disk, it would end the process
+        torch.jit.save(script, content, _extra_files={KEY: graph.about.to_json()})
+    Path(path).write_bytes(content.getbuffer())
 
 
 def trace_tflite(graph: Graph, sample: Tensor, path: str) -> None:

@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 
 from mixnet_dense.engine.evaluate import category_ids
 from mixnet_dense.engine.results import Results, palette_image
+from mixnet_dense.files import written_whole
 from mixnet_dense.images import mask_name, picture_names
 from mixnet_dense.report import segmentation
 
@@ -42,6 +43,9 @@ class Collector(Hook):
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         for sample in (sample.cpu() for sample in outputs):
+            if "unreadable" in sample:
+                self._parts.append(([], None))
+                continue
             rows = self._describe(sample, Path(sample.img_path), None)
             if "pred_sem_seg" in sample:
                 self._parts.append((rows, self._map(sample, rows[0])))
@@ -52,7 +56,8 @@ class Collector(Hook):
         parts = collect_results(self._parts, len(self.dataset), "cpu")
         for rows, image in parts or []:
             self.rows += rows
-            self.images.append(image)
+            if image is not None:  # it could not be read
+                self.images.append(image)
 
     def _map(self, sample, row: dict) -> segmentation.Map:
         found, annotated = (
@@ -60,7 +65,8 @@ class Collector(Hook):
         )
         mask = mask_name(self._masks[Path(sample.img_path)])
         mask.parent.mkdir(parents=True, exist_ok=True)
-        palette_image(found, self.dataset.metainfo).save(mask)
+        with written_whole(mask) as partial:
+            palette_image(found, self.dataset.metainfo).save(partial)
         row["mask"] = f"masks/{mask.name}"
         return segmentation.count(
             row["file_name"], annotated, found, len(self.dataset.metainfo["classes"])

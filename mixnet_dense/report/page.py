@@ -11,6 +11,7 @@ from PIL import Image
 
 from mixnet_dense.engine.curves import Log, draw_curves
 from mixnet_dense.engine.results import palette_image, with_palette
+from mixnet_dense.files import written_whole
 from mixnet_dense.images import read_image
 from mixnet_dense.report import plots
 
@@ -50,7 +51,8 @@ _ENVIRONMENT.filters["number"] = number
 def render(path: Path, template: str, **values) -> None:
     """Write a page from a template of this folder."""
     text = _ENVIRONMENT.get_template(template).render(**values)
-    path.write_text(text, encoding="utf-8")
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def write(path: Path, data: Mapping, rows: Sequence[dict], log: Log | None, dataset) -> None:

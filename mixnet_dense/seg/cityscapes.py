@@ -136,11 +136,24 @@ def _first_fault(rows: Sequence[dict], allowed: np.ndarray) -> str:
 class IoUMetric(HostMetric):
     """mmseg's IoUMetric, in per cent, with ``IoU.CLASS`` in addition to mIoU, mAcc and aAcc.
 
-    A class that is neither annotated nor predicted has NaN and is left out of the mean.
+    A class that is neither annotated nor predicted has NaN and is left out of the mean. An image
+    that could not be read is left out; ``unreadable_images`` counts them.
     """
 
+    leaves_out = True  # images that are marked as unreadable
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        for sample in data_samples:  # one that could not be read holds its place among processes
+            if sample.get("unreadable"):
+                self.results.append(())
+            else:
+                super().process(data_batch, [sample])
+
     def compute_metrics(self, results: list) -> dict[str, float]:
+        lost, results = results.count(()), [row for row in results if row]
         metrics = super().compute_metrics(results)
+        if lost:
+            metrics["unreadable_images"] = lost
         if not self.format_only:
             intersect, union = (sum(row[at].double() for row in results) for at in (0, 1))
             per_class = (100 * intersect / union).tolist()

@@ -6,7 +6,6 @@ converter and mmseg's draw the maps again from polygons and check nothing.
 """
 
 import os
-import secrets
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from mixnet_dense.errors import InputError
+from mixnet_dense.files import written_whole
 from mixnet_dense.progress import Progress
 from mixnet_dense.seg.labels import read_labels
 
@@ -114,12 +114,6 @@ def _prepare_pair(
         values = table[read_labels(image, labels, known, whole=True)]
     except InputError as error:
         return error
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    try:
-        Image.fromarray(values).save(partial, format="PNG")
-        partial.replace(target)
-    except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(target) as partial:
+        Image.fromarray(values).save(partial)
     return "written"

@@ -137,9 +137,26 @@ def latest_checkpoint(work_dir: str) -> str | None:
     A file that was not written to its end has no zip directory there. It is skipped, even if
     mmengine's ``last_checkpoint`` names it.
     """
+    return next(filter(zipfile.is_zipfile, _newest_first(work_dir)), None)
+
+
+def readable_checkpoint(work_dir: str) -> tuple[str | None, dict]:
+    """As `latest_checkpoint`, but read to its end, and its content.
+
+    Of newer ones that cannot be read a line is printed. Without any: None and {}.
+    """
+    for path in _newest_first(work_dir):
+        try:
+            return path, load_file(path)
+        except InputError as error:
+            print(f"{error}; passed over for an older one")
+    return None, {}
+
+
+def _newest_first(work_dir: str) -> list[str]:
     found = []
     for path in Path(work_dir).glob("*.pth"):
         kind, _, number = path.stem.rpartition("_")
-        if kind in ("epoch", "iter") and number.isdigit() and zipfile.is_zipfile(path):
+        if kind in ("epoch", "iter") and number.isdigit():
             found.append((path.stat().st_mtime, int(number), str(path)))
-    return max(found)[-1] if found else None
+    return [path for *_, path in sorted(found, reverse=True)]
