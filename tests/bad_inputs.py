@@ -91,14 +91,15 @@ ANNOTATIONS = [
     Bad("a test set's JSON cut off, for predict", PREDICTING, f"{VAL}: is not JSON", bad.cut(VAL)),
     Bad("a list for predict", PREDICTING, VAL, write(VAL, '["images", "categories"]')),
 ]  # fmt: skip
+STRICT = f"{TRAINING} --cfg-options survival.max_unreadable=0"
 
 IMAGES = [
-    Bad("an empty file", TRAINING, "not readable as an image: 1, first 000001.jpg", write(PHOTO)),
-    Bad("a text", TRAINING, "not readable as an image: 1, first", write(PHOTO, "no picture")),
+    Bad("an empty file", STRICT, "not readable as an image: 1, first 000001.jpg", write(PHOTO)),
+    Bad("a text", STRICT, "not readable as an image: 1, first", write(PHOTO, "no picture")),
     Bad("a folder", TRAINING, "image not there: 1, first 000001.jpg", bad.directory(PHOTO)),
     Bad("a link to nothing", TRAINING, "image not there: 1, first", bad.dangling(PHOTO)),
     Bad("a named pipe", TRAINING, "image not there: 1, first 000001.jpg", bad.pipe(PHOTO)),
-    Bad("30,000 x 30,000 pixels", TRAINING, "image of too many pixels: 1, first 000001.jpg",
+    Bad("30,000 x 30,000 pixels", STRICT, "image of too many pixels: 1, first 000001.jpg",
         bad.giant(PHOTO)),
     Bad("a folder, unchecked", UNCHECKED, "000001.jpg", bad.directory(PHOTO)),
     Bad("a link to nothing, unchecked", UNCHECKED, "000001.jpg", bad.dangling(PHOTO)),

@@ -217,7 +217,7 @@ def test_tool_names_what_is_wrong(tmp_path):
             tool(*arguments)
     with pytest.raises(InputError, match="neither a config nor one of mixnet_s"):
         tool("mixnet_x")
-    with pytest.raises(InputError, match="must be positive"):
+    with pytest.raises(InputError, match="--shape 0 4: must be 1 to"):
         tool("mixnet_s", "--shape", 0, 4)
     (tmp_path / "empty.py").write_text("a = 1")
     with pytest.raises(InputError, match="has no model"):

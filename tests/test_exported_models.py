@@ -210,7 +210,7 @@ def test_a_file_for_one_size_takes_no_other_ratio(files, tmp_path):
     ("option", "message"),
     [
         ("pipeline.1.type=FixScaleResize", "resizes by FixScaleResize: must be one Resize with"),
-        ("pipeline.1.scale=None", "resizes by Resize: must be one Resize with a scale"),
+        ("pipeline.1.scale=None", "Resize with scale=None: must be a width and a height"),
     ],
 )
 def test_other_ways_to_resize_are_refused(files, tmp_path, option, message):

@@ -14,7 +14,7 @@ from mixnet_dense.registry import MODELS
 from mixnet_dense.weights import catalogue
 from mixnet_dense.weights.load import load_model, load_weights
 
-CLASSES = ("a", "b")
+CLASSES = tuple("abcdefghijklmnopqrs")  # as many as Cityscapes has
 
 
 @pytest.fixture(scope="module")

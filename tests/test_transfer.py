@@ -167,7 +167,7 @@ def test_a_training_begins_with_what_fits(detector, sample, tmp_path):
     (line,) = [line for line in log.splitlines() if "load_from" in line and "kept" in line]
     assert line.endswith("12 in part; classes kept: four, coin; new: disc")
     assert "do not match exactly" not in log
-    assert "warm-up takes 200 of 2 steps, more than a tenth of the training" in log
+    assert "warm-up takes 100 of 2 steps, more than a tenth of the training" in log
     theirs = checkpoints.read(str(detector / "work/epoch_2.pth"))[0]
     ours = checkpoints.read(str(tmp_path / "work/epoch_1.pth"))[0]
     cls = [key for key in ours if ".cls_convs." in key and key.endswith((".1.weight", ".1.bias"))]

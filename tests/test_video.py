@@ -102,7 +102,7 @@ def test_bad_video_is_one_line(clip, tmp_path):
     (tmp_path / "text.mp4").write_text("no video")
     for source, out, message in (
         (tmp_path / "text.mp4", "found.mp4", "cannot be read as a video"),
-        (tmp_path / "absent.mp4", "found.mp4", "cannot be read as a video"),
+        (tmp_path / "absent.mp4", "found.mp4", "absent.mp4: is no file"),
         (clip, "found.gif", "must end in .mp4 or .avi"),
         (clip, "clip.avi", "would replace the video itself"),
     ):

@@ -10,6 +10,7 @@ from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
 from mixnet_dense.backbones import set_algorithm
+from mixnet_dense.backbones.blocks import ConvNormAct
 from mixnet_dense.backbones.classifier import NAMES, build_classifier
 from mixnet_dense.engine.compiling import compile_backbone
 from mixnet_dense.engine.config import load_config
@@ -54,8 +55,8 @@ def reference(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if hasattr(module, "channels_last"):
             module.channels_last = False
-        if hasattr(module, "inplace"):
-            module.inplace = True
+        if isinstance(module, ConvNormAct) and hasattr(module.act, "inplace"):
+            module.act.inplace = True
     return set_algorithm(model, "split")
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mixnet_dense.engine.config import check_files, slips_named
 from mixnet_dense.engine.results import with_palette
-from mixnet_dense.engine.runner import unreadable_images_named
+from mixnet_dense.engine.runner import workers_errors_named
 from mixnet_dense.errors import InputError
 from mixnet_dense.files import check_writable, written_whole
 from mixnet_dense.registry import DATASETS, MODELS
@@ -71,7 +71,7 @@ def browse(config: Config, out: str, count: int = 24, seed: int = 0) -> None:
     visualizer, figures = _visualizer(config), []
     visualizer.dataset_meta = with_palette(dataset.metainfo)
     for index in range(count):
-        with unreadable_images_named():
+        with workers_errors_named():
             packed = dataset[index * len(dataset) // count]
         figures.append(_figure(*_picture(packed, visualizer, model)))
     title = f"{Path(config.filename or 'config').stem}: {count} of {len(dataset)} training images"

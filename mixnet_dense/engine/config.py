@@ -51,13 +51,15 @@ def load_config(path: str, options: Sequence[str] = ()) -> Config:
     if file is None:
         raise InputError(f"config '{path}': neither a file nor one of {shipped.configs()}")
     config = _executed(path, file)
+    if "train_cfg" not in (assigned := _assigned(file)):  # a dumped config has all names
+        check_places(config, assigned)
     changes = dict(_parse_option(option) for option in options)
     for key in changes:
         _check_key(config, key)
     with slips_named("--cfg-options"):
         config.merge_from_dict(changes)
     check_settings(config)
-    check_places(config, changes.keys() | _assigned(file))
+    check_places(config, changes)
     return config
 
 
