@@ -48,6 +48,8 @@ class CocoDataset(HostDataset):
         self.COCOAPI = self._read
         try:
             rows = super().load_data_list()
+        except AssertionError as error:  # ids that are equal but not the same, as 1 and True
+            raise InputError(first_line(error)) from error
         finally:
             del self.COCOAPI
         paths = [row["img_path"] for row in rows]
