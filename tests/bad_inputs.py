@@ -66,6 +66,8 @@ ANNOTATIONS = [
     Bad("no area", TRAINING, "annotation without an area", bad.without("annotations", "area")),
     Bad("an id used twice", TRAINING, "annotation id missing or used twice",
         bad.twice("annotations")),
+    Bad("no images", UNCHECKED, "has no images",
+        bad.change(TRAIN, lambda content: content.update(images=[]))),
     Bad("ids that are equal but not the same", UNCHECKED, "are not unique",
         bad.equal_ids()),
     Bad("an unknown category", TRAINING, "annotation of an unknown category",

@@ -52,10 +52,10 @@ class CocoDataset(HostDataset):
             raise InputError(first_line(error)) from error
         finally:
             del self.COCOAPI
+        if not rows:
+            raise InputError(f"{self.ann_file}: has no images")
         paths = [row["img_path"] for row in rows]
-        if paths and isinstance(
-            get_file_backend(paths[0], backend_args=self.backend_args), LocalBackend
-        ):
+        if isinstance(get_file_backend(paths[0], backend_args=self.backend_args), LocalBackend):
             _check_images(self.ann_file, paths)
         return rows
 
