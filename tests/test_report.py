@@ -9,11 +9,10 @@ import torch
 from running import tool
 
 from mixnet_dense.errors import InputError
-from mixnet_dense.report import page, segmentation
+from mixnet_dense.report import detection, page, segmentation
 from mixnet_dense.report.compare import most_different
 from mixnet_dense.report.run import training_log
 
-detection = pytest.importorskip("mixnet_dense.report.detection")
 CLASSES = ("cat", "dog", "cow")  # no cow ever occurs
 
 
@@ -260,6 +259,13 @@ def test_the_images_with_most_errors_of_each_kind_are_shown_once(sample):
     assert shown == [[6, 3, 0], [7, 4, 1], [5, 2]]
     ids = [row["image"] for group in groups for row in group["rows"]]
     assert len(set(ids)) == len(ids) == 8
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture"])
+def test_a_photo_that_cannot_be_read_has_no_picture(tmp_path, content):
+    if content is not None:
+        (tmp_path / "a.jpg").write_bytes(content)
+    assert page.picture(str(tmp_path / "a.jpg")) == ""
 
 
 def test_names_cannot_become_markup(tmp_path):

@@ -153,7 +153,7 @@ def with_picture(row: Mapping, name: str) -> dict:
 def picture(file: str) -> str:
     """An image file, made smaller, as a data URI; '' if it cannot be read here."""
     image = read_image(Path(file))
-    if image is None:
+    if isinstance(image, str):
         return ""
     factor = min(1, _SIDE / max(image.shape[:2]))
     image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
