@@ -1,7 +1,10 @@
 """Progress of work on many files, or of a download."""
 
+import os
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TextIO
 
 
@@ -35,3 +38,20 @@ class Progress:
             print(f"{line:<60}", end="\n" if last else "\r", file=self._stream, flush=True)
         elif not self._live and self._done * 4 // self._total > before * 4 // self._total:
             print(line, file=self._stream, flush=True)
+
+
+def on_all_cores(
+    work: Callable, items: Sequence, unit: str = "images", stream: TextIO | None = None
+) -> Iterator:
+    """The results of ``work`` on each item, in order, with `Progress`.
+
+    If the caller stops early, or an item raises, what has not begun is left out.
+    """
+    progress = Progress(len(items), unit, stream)
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        for result in pool.map(work, items):
+            progress.step()
+            yield result
+    finally:
+        pool.shutdown(cancel_futures=True)

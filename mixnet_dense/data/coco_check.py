@@ -1,10 +1,8 @@
 """Checks of a COCO annotation file and of its images; see `faults.PROBLEMS`."""
 
 import math
-import os
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ from mixnet_dense.data.faults import Findings
 from mixnet_dense.data.pictures import Header, content_key, header
 from mixnet_dense.errors import InputError
 from mixnet_dense.files import is_outside, read_json
-from mixnet_dense.progress import Progress
+from mixnet_dense.progress import on_all_cores
 
 Shapes = Sequence[tuple[float, float]]
 
@@ -160,7 +158,6 @@ class CocoCheck:
     def images(self, whole: bool) -> None:
         """Look at all image files, on all cores: headers, or all pixels and a hash too."""
         rows = self.content.get("images", ())
-        progress = Progress(len(rows))
 
         def look(row: dict) -> tuple:
             name = str(row.get("file_name"))
@@ -171,13 +168,11 @@ class CocoCheck:
                 return "image not there", ""
             return header(path, whole), content_key(path) if whole else ""
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for place, (found, key) in enumerate(pool.map(look, rows)):
-                progress.step()
-                self.sizes.append(found.size if isinstance(found, Header) else (0, 0))
-                if key:
-                    self.findings.photo(str(rows[place].get("file_name")), key, place)
-                self._image(rows[place], place, found)
+        for place, (found, key) in enumerate(on_all_cores(look, rows)):
+            self.sizes.append(found.size if isinstance(found, Header) else (0, 0))
+            if key:
+                self.findings.photo(str(rows[place].get("file_name")), key, place)
+            self._image(rows[place], place, found)
 
     def _image(self, row: dict, place: int, found: Header | str) -> None:
         name, add = str(row.get("file_name")), self.findings.add

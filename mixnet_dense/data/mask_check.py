@@ -1,8 +1,6 @@
 """Checks of photos with a label map each; see `faults.PROBLEMS`."""
 
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,7 @@ import numpy as np
 from mixnet_dense.data.faults import Findings
 from mixnet_dense.data.pictures import content_key, header
 from mixnet_dense.errors import InputError
-from mixnet_dense.progress import Progress
+from mixnet_dense.progress import on_all_cores
 from mixnet_dense.seg.labels import read_labels
 
 _KINDS = {
@@ -35,7 +33,6 @@ def check_pairs(
         names: the class of a value.
     """
     findings, used = Findings(), np.zeros(256, bool)
-    progress = Progress(len(pairs), "label maps checked")
 
     def look(pair: tuple[Path, Path]) -> tuple:
         image = header(pair[0], whole=True) if pair[0].is_file() else "image not there"
@@ -48,15 +45,13 @@ def check_pairs(
             return next(k for words, k in _KINDS.items() if words in str(error)), str(error), None
         return "", str(pair[1]), np.bincount(labels.ravel(), minlength=256) > 0
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for problem, example, values in pool.map(look, pairs):
-            progress.step()
-            if problem:
-                findings.add(problem, example)
-            elif not values[list(names)].any():
-                findings.add("label map without any class", example)
-            else:
-                used |= values
+    for problem, example, values in on_all_cores(look, pairs, "label maps checked"):
+        if problem:
+            findings.add(problem, example)
+        elif not values[list(names)].any():
+            findings.add("label map without any class", example)
+        else:
+            used |= values
     for value, name in names.items():
         if not used[value]:
             findings.add("class without an annotation", name)

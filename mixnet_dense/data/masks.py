@@ -1,8 +1,6 @@
 """Photos with a label map each: Cityscapes' layout, or two folders with equal names."""
 
-import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import numpy as np
 from mixnet_dense.data.folder import Folder, Labels, Photo
 from mixnet_dense.errors import InputError
 from mixnet_dense.files import read_text
-from mixnet_dense.progress import Progress
+from mixnet_dense.progress import on_all_cores
 from mixnet_dense.seg.labels import read_labels
 
 _FOLDERS = (("leftImg8bit", "gtFine"), ("images", "masks"), ("images", "labels"))
@@ -84,12 +82,13 @@ def _suffix(files: list[Path], special: str, place: Path) -> str:
 
 def _values(pairs: list[tuple[Path, Path]]) -> set[int]:
     """All values of all label maps."""
-    anything, progress = np.ones(256, bool), Progress(len(pairs), "label maps read")
-    found: set[int] = set()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for labels in pool.map(lambda pair: read_labels(*pair, anything, whole=False), pairs):
-            found |= set(np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).tolist())
-            progress.step()
+    anything, found = np.ones(256, bool), set()
+
+    def look(pair: tuple[Path, Path]) -> np.ndarray:
+        return read_labels(*pair, anything, whole=False)
+
+    for labels in on_all_cores(look, pairs, "label maps read"):
+        found |= set(np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).tolist())
     return found
 
 

@@ -4,9 +4,6 @@
 """
 
 import json
-import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +11,7 @@ from tempfile import TemporaryDirectory
 import cv2
 
 from mixnet_dense.errors import InputError
-from mixnet_dense.progress import Progress
+from mixnet_dense.progress import on_all_cores
 from mixnet_dense.sample.layouts import empty_annotations, paths, write_image, write_picture
 from mixnet_dense.sample.materials import CLASSES, SAMPLE_SPLITS
 from mixnet_dense.sample.overview import draw_preview, readme_text
@@ -114,14 +111,11 @@ def _write_images(folder: Path, settings: dict) -> dict[str, dict]:
     """Write all images and label maps and return the content of the annotation files."""
     jobs, seed = _jobs(settings), settings["seed"]
     contents = {split: empty_annotations(split, seed) for split in SAMPLE_SPLITS}
-    progress = Progress(len(jobs))
-    with ThreadPoolExecutor(os.cpu_count()) as executor:
-        written = executor.map(partial(write_image, folder, seed), *zip(*jobs, strict=True))
-        for (split, _), (image, found) in zip(jobs, written, strict=True):
-            rows = contents[split]["annotations"]
-            rows += [{"id": len(rows) + at, **row} for at, row in enumerate(found, start=1)]
-            contents[split]["images"].append(image)
-            progress.step()
+    written = on_all_cores(lambda job: write_image(folder, seed, *job), jobs)
+    for (split, _), (image, found) in zip(jobs, written, strict=True):
+        rows = contents[split]["annotations"]
+        rows += [{"id": len(rows) + at, **row} for at, row in enumerate(found, start=1)]
+        contents[split]["images"].append(image)
     return contents
 
 

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from mmseg.evaluation.metrics import IoUMetric as HostMetric
 
 from mixnet_dense.errors import InputError
 from mixnet_dense.files import is_outside
-from mixnet_dense.progress import Progress
+from mixnet_dense.progress import on_all_cores
 from mixnet_dense.registry import DATASETS, METRICS
 from mixnet_dense.seg.labels import read_labels
 
@@ -122,14 +121,7 @@ def _first_fault(rows: Sequence[dict], allowed: np.ndarray) -> str:
             return str(error)
         return ""
 
-    progress = Progress(len(rows), "label maps checked")
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for fault in pool.map(look, rows):
-            progress.step()
-            if fault:
-                pool.shutdown(wait=False, cancel_futures=True)
-                return fault
-    return ""
+    return next(filter(None, on_all_cores(look, rows, "label maps checked")), "")
 
 
 @METRICS.register_module()

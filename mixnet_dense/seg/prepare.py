@@ -5,9 +5,7 @@ definitions of `cityscapesscripts <https://github.com/mcordts/cityscapesScripts>
 converter and mmseg's draw the maps again from polygons and check nothing.
 """
 
-import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TextIO
 
@@ -16,7 +14,7 @@ from PIL import Image
 
 from mixnet_dense.errors import InputError
 from mixnet_dense.files import written_whole
-from mixnet_dense.progress import Progress
+from mixnet_dense.progress import on_all_cores
 from mixnet_dense.seg.labels import read_labels
 
 SPLITS = ("train", "val")
@@ -65,16 +63,17 @@ def prepare(root: Path, stream: TextIO | None = None) -> dict[str, dict[str, int
     table, known = train_ids()
     counts = {split: {"written": 0, "there already": 0} for split in SPLITS}
     faults = []
-    progress = Progress(len(jobs), "label maps", stream)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        outcomes = pool.map(lambda job: _prepare_pair(*job[1:], table, known), jobs)
-        for (split, *_), outcome in zip(jobs, outcomes, strict=True):
-            if isinstance(outcome, InputError):
-                faults.append(outcome)
-                print(outcome, file=stream, flush=True)
-            else:
-                counts[split][outcome] += 1
-            progress.step()
+
+    def prepare(job: tuple):
+        return _prepare_pair(*job[1:], table, known)
+
+    outcomes = on_all_cores(prepare, jobs, "label maps", stream)
+    for (split, *_), outcome in zip(jobs, outcomes, strict=True):
+        if isinstance(outcome, InputError):
+            faults.append(outcome)
+            print(outcome, file=stream, flush=True)
+        else:
+            counts[split][outcome] += 1
     if faults:
         raise InputError(
             f"{root}: {len(faults)} of {len(jobs)} pairs are bad, first {faults[0]}; the others "
