@@ -1,5 +1,6 @@
 """Find, read and resize the user's images, and name the pictures that are drawn of them."""
 
+import base64
 import glob
 from collections.abc import Sequence
 from pathlib import Path
@@ -110,6 +111,11 @@ def read_images(paths: Sequence[Path]) -> list[np.ndarray]:
         if isinstance(image, str):
             raise InputError(f"'{path}': {image}")
     return found
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """An image file's content as an address that needs no other file."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def opencv_resize(image: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -89,11 +89,8 @@ class MixConv2d(nn.ModuleList):
         # With SAME padding a strided 1x1 kernel reads other pixels than a larger one's centre.
         cropped = padding == "same" and stride > 1 and 1 in kernel_sizes
         self.mergeable = len({conv.dilation for conv in convs}) == 1 and not cropped
-
-    @property
-    def algorithms(self) -> tuple[str, ...]:
-        """Those of `algorithms.ALGORITHMS` that this layer has."""
-        return ("split", "contiguous", *(["merged"] if self.mergeable else []))
+        # those of `algorithms.ALGORITHMS` that this layer has
+        self.algorithms = ("split", "contiguous", *(["merged"] if self.mergeable else []))
 
     @property
     def largest(self) -> DepthwiseConv2d:

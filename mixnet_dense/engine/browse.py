@@ -3,7 +3,6 @@
 For our SSDLite the anchors that are matched to each box are drawn too.
 """
 
-import base64
 import warnings
 from html import escape
 from pathlib import Path
@@ -22,6 +21,7 @@ from mixnet_dense.engine.results import with_palette
 from mixnet_dense.engine.runner import workers_errors_named
 from mixnet_dense.errors import InputError
 from mixnet_dense.files import check_writable, written_whole
+from mixnet_dense.images import data_uri
 from mixnet_dense.registry import DATASETS, MODELS
 
 _WIDTH = 480  # of a picture at least, so that thin lines can be told apart
@@ -156,8 +156,8 @@ def _matched(sample: BaseDataElement, model: nn.Module) -> tuple[Tensor, Tensor]
 
 def _figure(picture: np.ndarray, caption: str) -> str:
     _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
-    code, text = base64.b64encode(data).decode(), escape(caption)
+    text = escape(caption)
     return (
-        f'<figure><img src="data:image/jpeg;base64,{code}" alt="{text}">'
+        f'<figure><img src="{data_uri(data.tobytes(), "jpeg")}" alt="{text}">'
         f"<figcaption>{text}</figcaption></figure>"
     )

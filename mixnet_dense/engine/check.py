@@ -117,7 +117,8 @@ def _spoilt(dataset: ConfigDict, metrics) -> str:
             return f"test_evaluator.ann_file: {metric.ann_file}: is not of the images of {file}"
     if text := table({"test": check.findings}):
         print(text)
-    return stopping({"test": check.findings}) and f"{file}: {stopping({'test': check.findings})}"
+    problem = stopping({"test": check.findings})
+    return problem and f"{file}: {problem}"
 
 
 def _named(content: dict) -> dict:

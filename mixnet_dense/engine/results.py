@@ -79,7 +79,6 @@ class Results:
 
         self._meta = with_palette(self._meta)
         mask = mask_name(picture)
-        mask.parent.mkdir(exist_ok=True)
         with written_whole(mask) as partial:
             palette_image(labels, self._meta).save(partial)
         self._draw(SegLocalVisualizer(name="maps", alpha=0.55), sample, path, picture, {})

@@ -64,7 +64,6 @@ class Collector(Hook):
             getattr(sample, name).data[0].numpy() for name in ("pred_sem_seg", "gt_sem_seg")
         )
         mask = mask_name(self._masks[Path(sample.img_path)])
-        mask.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(mask) as partial:
             palette_image(found, self.dataset.metainfo).save(partial)
         row["mask"] = f"masks/{mask.name}"

@@ -1,6 +1,5 @@
 """Several reports side by side."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from PIL import Image
 
 from mixnet_dense.benchmark.presentation import markdown
 from mixnet_dense.errors import InputError
-from mixnet_dense.files import check_writable
+from mixnet_dense.files import check_writable, read_json
 from mixnet_dense.report import page, plots
 from mixnet_dense.report.run import VERSION
 
@@ -65,9 +64,9 @@ def compare(folders: Sequence[str], out: str) -> str:
 def _read(folder: str, name: str) -> dict:
     path = Path(folder) / name
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
         version = content["version"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (InputError, TypeError, KeyError) as error:
         raise InputError(f"{path}: is not of tools/test.py --report") from error
     if version != VERSION:
         raise InputError(f"{path}: has version {version}, this program reads {VERSION}")

@@ -12,7 +12,7 @@ from PIL import Image
 from mixnet_dense.engine.curves import Log, draw_curves
 from mixnet_dense.engine.results import palette_image, with_palette
 from mixnet_dense.files import written_whole
-from mixnet_dense.images import read_image
+from mixnet_dense.images import data_uri, read_image
 from mixnet_dense.report import plots
 
 RECALLS = np.linspace(0, 1, 101)
@@ -158,7 +158,7 @@ def picture(file: str) -> str:
     factor = min(1, _SIDE / max(image.shape[:2]))
     image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
-    return plots.data_uri(content.tobytes(), "jpeg")
+    return data_uri(content.tobytes(), "jpeg")
 
 
 def small_map(image: Image.Image) -> str:
@@ -166,7 +166,7 @@ def small_map(image: Image.Image) -> str:
     image.thumbnail((_SIDE, _SIDE), Image.Resampling.NEAREST)
     file = io.BytesIO()
     image.save(file, "png")
-    return plots.data_uri(file.getvalue(), "png")
+    return data_uri(file.getvalue(), "png")
 
 
 def _colours(meta: Mapping) -> Iterable:

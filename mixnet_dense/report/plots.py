@@ -1,6 +1,5 @@
 """A report's numbers as pictures: SVG as a data URI, told apart without colours."""
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 
@@ -8,13 +7,10 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from mixnet_dense.images import data_uri
+
 _LINES = [(color, dash) for dash in ("-", "--", ":", "-.") for color in ("0.0", "0.45", "#c0392b")]
 _MOST = 12  # curves or rows that a picture can show
-
-
-def data_uri(content: bytes, kind: str) -> str:
-    """A file's content as an address that needs no other file."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def svg(figure: Figure) -> str:
