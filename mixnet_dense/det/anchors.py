@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixnet_dense.registry import TASK_UTILS
 
@@ -95,6 +95,19 @@ class SSDLiteAnchorGenerator:
     def traced(self, maps, image, device) -> Tensor:
         """Like `anchors`, but not cached; the sizes may be symbols of an exporter."""
         return place(self.shapes, maps, image, device)
+
+
+def input_anchors(model: nn.Module, size: tuple[int, int]) -> Tensor:
+    """All anchors (A, 4) in pixels of a detector with `SSDLiteAnchorGenerator`.
+
+    Args:
+        model: the detector, on any device.
+        size: (height, width) of its input in pixels.
+    """
+    image = torch.zeros(1, 3, *size, device=next(model.parameters()).device)
+    with torch.no_grad():
+        maps = model.extract_feat(image)
+    return model.bbox_head.prior_generator.anchors([each.shape[-2:] for each in maps], size)
 
 
 def _shape(scale: float, ratio: float) -> tuple[float, float]:

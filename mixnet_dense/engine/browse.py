@@ -16,7 +16,7 @@ from mmengine.runner import set_random_seed
 from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor, nn
 
-from mixnet_dense.engine.config import check_files, slips_named
+from mixnet_dense.engine.config import check_files, slips_named, ssdlite_head
 from mixnet_dense.engine.results import with_palette
 from mixnet_dense.engine.runner import workers_errors_named
 from mixnet_dense.errors import InputError
@@ -85,10 +85,7 @@ def browse(config: Config, out: str, count: int = 24, seed: int = 0) -> None:
 
 def _detector(config: Config) -> nn.Module | None:
     """The model, for its anchors; None if it is not our SSDLite."""
-    head = config.model.get("bbox_head")
-    if not isinstance(head, dict) or not str(head.get("type")).endswith("SSDLiteHead"):
-        return None
-    return MODELS.build(config.model).eval()
+    return MODELS.build(config.model).eval() if ssdlite_head(config) else None
 
 
 def _visualizer(config: Config):
@@ -137,16 +134,16 @@ def _matched(sample: BaseDataElement, model: nn.Module) -> tuple[Tensor, Tensor]
     Returns:
         (n, 5) corners in pixels, and whether they reach the threshold; and (boxes,).
     """
-    from mixnet_dense.det.targets import match, overlaps, pad_boxes  # needs mmdet
+    from mixnet_dense.det.anchors import input_anchors  # these need mmdet
+    from mixnet_dense.det.targets import match, overlaps, pad_boxes
 
-    head, (height, width) = model.bbox_head, sample.img_shape[:2]
-    with torch.inference_mode():
-        maps = model.extract_feat(torch.zeros(1, 3, height, width))
-    anchors = head.prior_generator.anchors([each.shape[-2:] for each in maps], (height, width))
+    anchors = input_anchors(model, sample.img_shape[:2])
     boxes, crowds = (
         pad_boxes([part], "cpu") for part in (sample.gt_instances, sample.ignored_instances)
     )
-    threshold, crowd_iof = (head.train_cfg[key] for key in ("iou_threshold", "crowd_iof"))
+    threshold, crowd_iof = (
+        model.bbox_head.train_cfg[key] for key in ("iou_threshold", "crowd_iof")
+    )
     (matched,) = match(anchors, boxes, crowds, threshold, crowd_iof)
     (iou,) = overlaps(anchors, boxes.corners)  # (A, boxes)
     used = matched >= 0

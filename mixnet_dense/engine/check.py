@@ -10,7 +10,15 @@ from mmengine.registry import init_default_scope
 
 from mixnet_dense.data.coco_check import CocoCheck, Shapes
 from mixnet_dense.data.faults import Findings, cleaned, stopping, table
-from mixnet_dense.engine.config import check_files, datasets, input_files, is_local, slips_named
+from mixnet_dense.engine.config import (
+    check_files,
+    datasets,
+    input_files,
+    is_local,
+    slips_named,
+    ssdlite_head,
+)
+from mixnet_dense.engine.settings import kind_of
 from mixnet_dense.errors import InputError
 from mixnet_dense.export.description import pipeline_resize
 from mixnet_dense.files import check_writable, read_json, write_json
@@ -43,7 +51,7 @@ def check_data(config: Config, whole: bool = True, fix: str | None = None) -> di
     found: dict[str, Findings] = {}
     for split in SPLITS:
         for dataset in datasets(config, (split,)):
-            kind = str(dataset.get("type")).rpartition(".")[2]
+            kind = kind_of(dataset)
             if kind == "CocoDataset" and _on_disk(dataset):
                 checks[split] = _coco(dataset, _shapes(config))
                 checks[split].images(whole)
@@ -93,7 +101,7 @@ def check_before_scoring(config: Config) -> None:
     line = [""]
     if is_main_process():
         for dataset in datasets(config, ("test",)):
-            if str(dataset.get("type")).rpartition(".")[2] == "CocoDataset" and _on_disk(dataset):
+            if kind_of(dataset) == "CocoDataset" and _on_disk(dataset):
                 line = [_spoilt(dataset, config.get("test_evaluator") or ())]
     broadcast_object_list(line)
     if line[0]:
@@ -149,8 +157,8 @@ def _classes(dataset: ConfigDict) -> Sequence[str]:
 
 def _shapes(config: Config) -> Shapes:
     """The head's anchors in fractions of the image; () where the input keeps the image's shape."""
-    head = config.model.get("bbox_head")
-    if not isinstance(head, dict) or not str(head.get("type")).endswith("SSDLiteHead"):
+    head = ssdlite_head(config)
+    if head is None:
         return ()
     try:
         if pipeline_resize(config).get("keep_ratio"):

@@ -12,7 +12,7 @@ from mmengine.config import Config, ConfigDict
 from torch import nn
 
 from mixnet_dense import shipped
-from mixnet_dense.engine.settings import NAMES, check_places, check_settings
+from mixnet_dense.engine.settings import NAMES, check_places, check_settings, kind_of
 from mixnet_dense.errors import InputError, first_line
 from mixnet_dense.export.hosted import exported_model, is_exported
 from mixnet_dense.weights.load import load_model
@@ -202,7 +202,7 @@ def check_files(config: Config, splits: Sequence[str] = _SPLITS) -> None:
             if path.exists() and not path.is_file() and not path.is_dir():
                 raise InputError(f"{path}: must be a file or a folder")
             if not path.exists():
-                hint = _GET.get(dataset.type.rpartition(".")[2])
+                hint = _GET.get(kind_of(dataset))
                 raise InputError(f"{path}: not there" + (f"; {hint}" if hint else ""))
 
 
@@ -218,6 +218,13 @@ def input_files(config: Config, *others: str) -> Iterator[Path]:
                 yield Path(metric["ann_file"])
     for dataset in datasets(config):
         yield Path(dataset.get("data_root") or "", dataset.get("ann_file") or "")
+
+
+def ssdlite_head(config: Config) -> ConfigDict | None:
+    """The part of a config for our SSDLite's head; None where the model has another."""
+    head = config.model.get("bbox_head")
+    ours = isinstance(head, dict) and str(head.get("type")).endswith("SSDLiteHead")
+    return head if ours else None
 
 
 def is_local(dataset: ConfigDict) -> bool:
@@ -244,7 +251,7 @@ def without_annotations(pipeline: Sequence) -> list:
         if step["type"] == "TestTimeAug":
             groups = [without_annotations(group) for group in step["transforms"]]
             step = dict(step, transforms=[group for group in groups if group])
-        if step["type"].rpartition(".")[2] != "LoadAnnotations":
+        if kind_of(step) != "LoadAnnotations":
             kept.append(step)
     return kept
 

@@ -20,6 +20,7 @@ from torch import nn
 from mixnet_dense.compat import quiet_imports
 from mixnet_dense.engine.check import check_before_scoring
 from mixnet_dense.engine.config import check_files, datasets, slips_named
+from mixnet_dense.engine.settings import kind_of
 from mixnet_dense.engine.survival import SturdyRunner
 from mixnet_dense.errors import InputError
 
@@ -155,16 +156,11 @@ def completed(config: Config) -> Config:
         metrics = config.get(f"{split}_evaluator") or []
         for metric in [metrics] if isinstance(metrics, dict) else metrics:
             for dataset in datasets(config, (split,)):
-                coco = _is(metric, "CocoMetric") and _is(dataset, "CocoDataset")
+                coco = kind_of(metric) == "CocoMetric" and kind_of(dataset) == "CocoDataset"
                 if coco and not metric.get("ann_file"):
                     metric.ann_file = join_path(dataset.get("data_root") or "", dataset.ann_file)
                     metric.setdefault("backend_args", dataset.get("backend_args"))
     return config
-
-
-def _is(part: dict, kind: str) -> bool:
-    """Whether a part of a config has a type, of whichever scope."""
-    return str(part.get("type")).rpartition(".")[2] == kind
 
 
 def _check_data(runner: Runner, loops: Sequence) -> None:

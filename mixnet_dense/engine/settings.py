@@ -113,7 +113,7 @@ def check_training(config: Config) -> None:
     if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
         raise _unknown("optim_wrapper.optimizer.type", kind, tuple(OPTIMIZERS.module_dict))
     hook = _part(config, "default_hooks.checkpoint")
-    if hook and str(hook.get("type")).rpartition(".")[2] == "CheckpointHook":
+    if kind_of(hook) == "CheckpointHook":
         known = {"type", "priority"}
         for function in (CheckpointHook, Runner.save_checkpoint):
             known |= inspect.signature(function).parameters.keys()
@@ -121,6 +121,11 @@ def check_training(config: Config) -> None:
             if name not in known:
                 raise _unknown("default_hooks.checkpoint", name, sorted(known))
         _check_best(config, hook.get("save_best"))
+
+
+def kind_of(part) -> str:
+    """The last word of the ``type`` of a part of a config, of whichever scope; '' without one."""
+    return str(part.get("type", "")).rpartition(".")[2] if isinstance(part, Mapping) else ""
 
 
 # ------------------------------------------------------------------------ names
@@ -205,11 +210,10 @@ def _check_there(where: str, checkpoint) -> None:
 def _check_best(config: Config, wanted) -> None:
     """The metric that decides which checkpoint is the best must be one of the evaluator's."""
     metric = config.get("val_evaluator")
-    kind = str(metric.get("type")).rpartition(".")[2] if isinstance(metric, Mapping) else ""
     known = {
         "CocoMetric": [f"coco/bbox_mAP{end}" for end in ("", "_50", "_75", "_s", "_m", "_l")],
         "IoUMetric": ["mIoU", "aAcc", "mAcc"],
-    }.get(kind)
+    }.get(kind_of(metric))
     usual = (metric or {}).get("metric", "bbox") == "bbox" if known else False
     names = [wanted] if isinstance(wanted, str) else wanted or ()
     for name in names if usual else ():

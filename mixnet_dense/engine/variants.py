@@ -11,6 +11,7 @@ from torch import nn
 
 from mixnet_dense.engine.config import datasets, without_annotations
 from mixnet_dense.engine.runner import test_runner
+from mixnet_dense.engine.settings import kind_of
 from mixnet_dense.errors import InputError
 from mixnet_dense.files import check_writable
 from mixnet_dense.registry import MODELS
@@ -71,7 +72,7 @@ def write_detections(
     check_writable(out)
     config = _unannotated(config)
     metric = config.get("test_evaluator")
-    if not isinstance(metric, dict) or metric.type.rpartition(".")[2] != "CocoMetric":
+    if kind_of(metric) != "CocoMetric":
         raise InputError("--format-only: the config's test_evaluator is not a CocoMetric")
     metric.update(format_only=True, outfile_prefix=prefix)
     test_runner(config, model, folder).test()

@@ -86,19 +86,12 @@ def report(
 
 def _anchors(model: nn.Module) -> Callable[[tuple[int, int]], torch.Tensor] | None:
     """See `detection.analyse`; None for a network without SSDLite's anchors."""
+    from mixnet_dense.det.anchors import input_anchors  # needs mmdet, segmenters do without
+
     head = getattr(model, "bbox_head", None)  # two-stage detectors have none
-    generator = getattr(head, "prior_generator", None)
-    if not hasattr(generator, "anchors"):
+    if not hasattr(getattr(head, "prior_generator", None), "anchors"):
         return None
-
-    @functools.cache
-    def anchors(shape: tuple[int, int]) -> torch.Tensor:
-        image = torch.zeros(1, 3, *shape, device=next(model.parameters()).device)
-        with torch.no_grad():
-            maps = model.extract_feat(image)
-        return generator.anchors([each.shape[-2:] for each in maps], shape)
-
-    return anchors
+    return functools.cache(functools.partial(input_anchors, model))
 
 
 def _costs_and_speed(model: nn.Module, dataset) -> dict:
