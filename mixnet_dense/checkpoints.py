@@ -43,15 +43,27 @@ def read(path: str) -> tuple[dict, dict]:
         InputError: the file is missing or broken, could run code, or has no weights.
     """
     if Path(path).suffix == ".safetensors":
-        content, meta = _read_safetensors(path)
-    else:
-        content, meta = load_file(path), {}
-        if isinstance(content, dict):
-            meta = content["meta"] if isinstance(content.get("meta"), dict) else {}
-            inner = [content[name] for name in _WRAPPERS if isinstance(content.get(name), Mapping)]
-            content = inner[0] if inner else content
-        _check_weights(path, content)
-    return {key.removeprefix("module."): value for key, value in content.items()}, meta
+        return _read_safetensors(path)
+    return unpack(path, load_file(path))
+
+
+def unpack(path: str, content) -> tuple[dict, dict]:
+    """As `read`, of what `load_file` gave for a path.
+
+    Raises:
+        InputError: it has no weights.
+    """
+    meta = {}
+    if isinstance(content, dict):
+        meta = content["meta"] if isinstance(content.get("meta"), dict) else {}
+        inner = [content[name] for name in _WRAPPERS if isinstance(content.get(name), Mapping)]
+        content = inner[0] if inner else content
+    _check_weights(path, content)
+    return _bare(content), meta
+
+
+def _bare(state_dict: Mapping) -> dict:
+    return {key.removeprefix("module."): value for key, value in state_dict.items()}
 
 
 def load_file(path):
@@ -105,7 +117,7 @@ def _read_safetensors(path: str) -> tuple[dict, dict]:
             meta = json.loads((opened.metadata() or {}).get(_META, "{}"))
             if not isinstance(meta, dict):
                 raise ValueError(f"the metadata {_META} is no object")
-            return {key: opened.get_tensor(key) for key in opened.keys()}, meta
+            return _bare({key: opened.get_tensor(key) for key in opened.keys()}), meta
     except (SafetensorError, ValueError, RecursionError, OSError) as error:
         raise InputError(f"checkpoint '{path}' is not readable: {first_line(error)}") from error
 

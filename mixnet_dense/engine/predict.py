@@ -1,7 +1,6 @@
 """Predict images: write a picture of each, and one file of all results."""
 
 from collections.abc import Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -55,11 +54,9 @@ def predict(
         image = prepare(dict(img_path=str(path), img_id=image_ids.get(path.resolve(), name)))
         with torch.no_grad():
             (sample,) = model.test_step({key: [value] for key, value in image.items()})
-        with _full_disk_named(out):
-            rows += describe(sample, path, pictures[path])
+        rows += describe(sample, path, pictures[path])
     if len(broken) < len(images):
-        with _full_disk_named(out):
-            write_json(target, rows)
+        write_json(target, rows)
     if broken:
         raise InputError(f"{len(broken)} of {len(images)} not readable: {', '.join(broken[:5])}")
     return rows
@@ -72,11 +69,3 @@ def _preparation(config: Config) -> Compose:
     init_default_scope(config.get("default_scope", "mmdet"))
     with slips_named("config"):
         return Compose(local)
-
-
-@contextmanager
-def _full_disk_named(out: str):
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror or error}") from error

@@ -10,7 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from mixnet_dense.checkpoints import load_file, read
+from mixnet_dense.checkpoints import load_file, read, unpack
 from mixnet_dense.errors import InputError
 from mixnet_dense.registry import MODELS
 from mixnet_dense.weights.assume import warn_mismatches
@@ -95,8 +95,8 @@ def check_resumable(path: str, state: Mapping) -> None:
         InputError: as `read`; the checkpoint has no optimizer, epoch or step; or it is of another
             model.
     """
-    weights, _ = read(path)
     content, wanted = load_file(path), []
+    weights, _ = unpack(path, content)
     meta = content.get("meta")
     if not isinstance(meta, dict):
         wanted.append("meta")
