@@ -5,7 +5,6 @@ import re
 import shlex
 
 import pytest
-from mmdet.visualization import DetLocalVisualizer
 from PIL import Image
 from running import ROOT, tool
 
@@ -69,7 +68,6 @@ def test_the_tool_draws_what_a_training_logged(detector, tmp_path, capsys):
 
 def test_the_documented_line_writes_for_tensorboard(detector, tmp_path):
     pytest.importorskip("tensorboard")
-    DetLocalVisualizer._instance_dict.clear()  # a process has one of this name
     text = (ROOT / "docs/own_data.md").read_text()
     (line,) = re.findall(r"^python tools/train.py my.py (.*Tensorboard.*)$", text, re.MULTILINE)
     short = ("train_cfg.max_epochs=1", "train_cfg.val_interval=9")
@@ -80,3 +78,5 @@ def test_the_documented_line_writes_for_tensorboard(detector, tmp_path):
     scalars = EventAccumulator(str(events)).Reload()
     assert "loss_cls" in scalars.Tags()["scalars"] and scalars.Scalars("loss")[0].step == 2
     assert read_log(tmp_path).train[-1]["iter"] == 2
+    # of two trainings in one process each has a log of its own
+    assert [row["iter"] for row in read_log(detector / "work").train][-1] == 4
