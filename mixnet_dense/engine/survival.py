@@ -22,7 +22,8 @@ class SturdyRunner(Runner):
     """mmengine's runner over `resume.Loader` and the loops of `resume`.
 
     A checkpoint is written whole or not at all, and an old one is deleted after that. A log that
-    cannot be written is warned of, and the training goes on.
+    cannot be written is warned of, and the training goes on. Several trainings in one process have
+    a log each.
 
     Raises:
         InputError: a checkpoint cannot be written; the line names the newest whole one.
@@ -32,6 +33,11 @@ class SturdyRunner(Runner):
         self.outdated: list[str] = []  # checkpoints to delete after the next is written
         self._log_lost, self._tests = False, True
         super().__init__(*args, **options)
+
+    def build_visualizer(self, visualizer=None):
+        if isinstance(visualizer, dict):  # of one name mmengine keeps the first, and its folder
+            visualizer = dict(visualizer, name=self.log_dir)
+        return super().build_visualizer(visualizer)
 
     def build_dataloader(self, dataloader, seed=None, diff_rank_seed=False) -> DataLoader:
         built = super().build_dataloader(dataloader, seed, diff_rank_seed)

@@ -69,5 +69,6 @@ tta_pipeline = [
 slide_test_cfg = dict(mode="slide", crop_size=crop_size, stride=(513, 513))
 submission_data_prefix = dict(img_path="leftImg8bit/test")
 default_scope = "mmseg"
-# Without a name mmengine takes the training's: two in one process have a log each.
-visualizer = dict(type="SegLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
+visualizer = dict(
+    type="SegLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer"
+)

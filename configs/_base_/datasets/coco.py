@@ -53,5 +53,6 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type="mixnet_dense.CocoMetric", metric="bbox")  # on the dataset's ann_file
 test_evaluator = val_evaluator
 default_scope = "mmdet"
-# Without a name mmengine takes the training's: two in one process have a log each.
-visualizer = dict(type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
+visualizer = dict(
+    type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer"
+)

@@ -51,5 +51,6 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type="mixnet_dense.IoUMetric", iou_metrics=["mIoU"])
 test_evaluator = val_evaluator
 default_scope = "mmseg"
-# Without a name mmengine takes the training's: two in one process have a log each.
-visualizer = dict(type="SegLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
+visualizer = dict(
+    type="SegLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer"
+)
