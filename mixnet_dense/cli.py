@@ -1,6 +1,7 @@
 """What the command-line tools share: arguments, and one line and exit code 2 for bad input."""
 
 import argparse
+import atexit
 import os
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ def run(main: Callable[[], object]) -> None:
     Any other exception is a programming error and keeps its traceback, except that of a
     torchvision built for another torch. ``--debug`` shows the traceback of bad input too.
     """
+    code = 0
     try:
         main()
     except (InputError, RuntimeError) as error:
@@ -26,10 +28,30 @@ def run(main: Callable[[], object]) -> None:
             raise
         line = _unfit_torchvision() if unfit else str(error)  # which may quote a broken file
         print(f"error: {''.join(c if c.isprintable() else '?' for c in line)}", file=sys.stderr)
-        sys.exit(2)
+        code = 2
     except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
-        sys.exit(getattr(error, "code", 130))
+        code = getattr(error, "code", 130)
+    if "torch.distributed" in sys.modules:
+        _end_one_of_several(code)
+    if code:
+        sys.exit(code)
+
+
+def _end_one_of_several(code: int) -> None:
+    """End a process of torchrun that communicates by gloo, as multiprocessing ends its own.
+
+    When Python clears up at its end, a thread of gloo that still frees a tensor aborts the whole
+    process (SIGABRT), and torchrun then stops the others, whatever they are writing.
+    """
+    from torch import distributed  # the tool has imported it
+
+    several = distributed.is_available() and distributed.is_initialized()
+    if several and distributed.get_backend() == "gloo":
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _unfit_torchvision() -> str:

@@ -100,7 +100,10 @@ def one_error_line(process):
 if __name__ == "__main__":  # several tools one after another: train ARGUMENTS + test ARGUMENTS
     from mixnet_dense.cli import run
 
-    with configs_as_they_are():
+    def main():
         for command in " ".join(sys.argv[1:]).split(" + "):
             name, *arguments = command.split()
-            run(lambda name=name, arguments=arguments: tool(name)(*arguments))
+            tool(name)(*arguments)
+
+    with configs_as_they_are():
+        run(main)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from running import ROOT, shell, tool
+from running import ROOT, fresh, shell, tool
 
 from mixnet_dense.engine.config import load_config
 from mixnet_dense.engine.runner import launch
@@ -80,3 +80,20 @@ def test_a_launcher_that_did_not_launch_is_named(detector, monkeypatch):
         launch(config, "pytorch")
     with pytest.raises(InputError, match="--launcher slurm: needs GPUs"):
         launch(config, "slurm")
+
+
+def test_one_of_several_processes_ends_before_python_clears_up():
+    printed = fresh("""
+        import atexit, os, torch
+        from mixnet_dense.cli import run
+
+        class Thing:
+            def __del__(self):
+                print("cleared up", flush=True)
+
+        os.environ.update(RANK="0", WORLD_SIZE="1", MASTER_ADDR="localhost", MASTER_PORT="0")
+        atexit.register(print, "said at the end")
+        thing = Thing()
+        run(lambda: torch.distributed.init_process_group("gloo"))
+    """)
+    assert printed == "said at the end\n"
