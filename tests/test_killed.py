@@ -4,6 +4,7 @@
 ``SURVIVAL_PLOT`` a picture to draw of it.
 """
 
+import contextlib
 import io
 import os
 import random
@@ -237,8 +238,9 @@ def test_data_workers_killed_at_random_are_replaced_and_memory_stays_flat(data, 
         workers = children(process)
         rows.append((now, megabytes(process.pid), [megabytes(number) for number in workers]))
         if workers and chance.random() < 0.1:
-            os.kill(chance.choice(workers), signal.SIGKILL)
-            kills += 1
+            with contextlib.suppress(ProcessLookupError):  # it has ended since
+                os.kill(chance.choice(workers), signal.SIGKILL)
+                kills += 1
         time.sleep(1)
     process.terminate()
     code, text = finish(process, tmp_path)
