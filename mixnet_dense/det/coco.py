@@ -28,6 +28,7 @@ from mixnet_dense.registry import DATASETS, METRICS
 
 _IMAGE = dict(id=(int, str), file_name=str, width=Real, height=Real)
 _ANNOTATION = dict(id=(int, str), image_id=(int, str), category_id=(int, str), bbox=list, area=Real)
+_CATEGORY = dict(id=int, name=str)
 
 
 @DATASETS.register_module()
@@ -63,6 +64,7 @@ class CocoDataset(HostDataset):
         _check_file(path)
         try:
             coco = _open(path)
+            _check_rows(coco.dataset["categories"], _CATEGORY)
             ids = _ids(coco)
             images = coco.dataset["images"]
             unlabelled = self.test_mode and "annotations" not in coco.dataset
