@@ -176,6 +176,28 @@ def test_the_losses_that_are_timed_beside_mmdets_are_equal():
     torch.testing.assert_close(ours["loss_bbox"], sum(theirs["loss_bbox"]))
 
 
+def test_processes_with_parts_of_a_batch_have_its_gradient_together(monkeypatch):
+    head, features, metas = head_and_maps()
+    head.eval()  # each process has batch norm's statistics of its own images
+    batch = random_batch()
+    assert len(batch) > 2
+    parts, counted = (slice(0, 1), slice(1, None)), []
+
+    def gradient(part):
+        outputs = head([f[part] for f in features])
+        losses = head.loss_by_feat(*outputs, batch[part], metas[part])
+        return torch.autograd.grad(sum(losses.values()), head.cls_convs[0][-1].weight)[0]
+
+    whole = gradient(slice(None))
+    monkeypatch.setattr("mixnet_dense.det.head.reduce_mean", lambda n: counted.append(n) or n)
+    alone = [gradient(part) for part in parts]
+    assert counted[0] != counted[1]
+    mean = sum(counted) / 2
+    monkeypatch.setattr("mixnet_dense.det.head.reduce_mean", lambda n: mean)
+    torch.testing.assert_close(sum(gradient(part) for part in parts) / 2, whole)
+    assert not torch.allclose(sum(alone) / 2, whole)
+
+
 def test_image_without_positives_has_a_classification_loss():
     head, features, metas = head_and_maps(images=2)
     losses = head.loss_by_feat(*head(features), [instances(), instances()], metas)

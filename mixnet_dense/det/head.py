@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from mmcv.ops import batched_nms
 from mmdet.models.dense_heads import SSDHead
 from mmdet.registry import MODELS as HOST_MODELS
+from mmdet.utils import reduce_mean
 from mmengine.structures import InstanceData
 from torch import Tensor
 
@@ -116,7 +117,8 @@ class SSDLiteHead(SSDHead):
 
         Returns:
             ``loss_cls`` and ``loss_bbox``, scalars divided by the number of positives
-            (an image without any counts as one).
+            (an image without any counts as one). Several processes divide by their mean
+            number, so that their mean gradient is that of one with all images.
         """
         scores = self._flatten(cls_scores, self.cls_out_channels)
         deltas = self._flatten(bbox_preds, 4)
@@ -135,7 +137,7 @@ class SSDLiteHead(SSDHead):
                 self.train_cfg["crowd_iof"],
             )
         positive = matched >= 0
-        total = positive.sum(1).clamp(min=1).sum()
+        total = reduce_mean(positive.sum(1).clamp(min=1).sum().float())
         loss_cls = self._classification(scores, matched, boxes.labels)
         image, anchor = positive.nonzero(as_tuple=True)
         target = self.bbox_coder.encode(
