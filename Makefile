@@ -7,7 +7,7 @@ DEMO := work_dirs/demo
 DEMO_SEG := work_dirs/demo-seg
 
 .PHONY: demo demo-seg test test-weights test-real test-export test-shipped test-reuse test-browser \
-	test-tutorial test-survival test-openmmlab fuzz lint format clean
+	test-tutorial test-survival test-docs test-openmmlab docs fuzz lint format clean
 
 # Train MixNet-S SSDLite on the embedded sample, evaluate it, draw what it finds.
 demo: $(VENV)/ready
@@ -62,6 +62,15 @@ test-tutorial: $(VENV)/ready
 	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test,export]"
 	$(BIN) -m pytest -m tutorial -s
 
+# The documentation site, in site/: a minute.
+docs: $(VENV)/ready
+	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,docs]"
+	$(BIN) -m sphinx -q -W --keep-going -d build/doctrees docs site
+
+# Run the commands of docs/start.md as they stand there, with their trainings: half an hour.
+test-docs: $(VENV)/ready
+	$(BIN) -m pytest -m docs -s tests/test_docs.py
+
 # Random changes of good files and command lines; FUZZ_SECONDS=60 for less than ten minutes.
 fuzz: export OMP_NUM_THREADS = 1
 fuzz: $(VENV)/ready
@@ -97,4 +106,4 @@ $(STOCK)/ready: setup.cfg constraints-openmmlab.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(STOCK) build *.egg-info
+	rm -rf $(VENV) $(STOCK) build site *.egg-info
