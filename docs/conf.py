@@ -5,10 +5,6 @@ them. Links from a page to a file above docs/, such as a config, offer that file
 """
 
 import re
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 project = "mixnet_dense"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
@@ -17,20 +13,17 @@ html_title = "mixnet_dense"
 html_static_path = ["site.css"]
 html_css_files = ["site.css"]
 html_copy_source = False
-html_show_sphinx = False
 pygments_style, pygments_dark_style = "default", "github-dark"
 
 myst_heading_anchors = 3
-source_suffix = {".md": "markdown"}
-nitpicky = False
 autodoc_typehints = "none"
 autodoc_class_signature = "separated"
-suppress_warnings = ["myst.header"]
 
 # Where links end: in the repository, and in the site.
 _LINKS = [
-    (r"\]\((?:\.\./)?(README|CONTRIBUTING|SECURITY|CHANGELOG)\.md", lambda found: f"]({found[1].lower()}.md"),
-    (r"\]\(readme\.md", "](index.md"),
+    (r"\]\((?:\.\./)?README\.md", "](index.md"),
+    (r"\]\((?:\.\./)?CONTRIBUTING\.md", "](contributing.md"),
+    (r"\]\((?:\.\./)?SECURITY\.md", "](security.md"),
     (r"\]\(docs/", "]("),
     (r"\]\(configs/", "](../configs/"),
 ]
