@@ -67,7 +67,7 @@ docs: $(VENV)/ready
 	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,docs]"
 	$(BIN) -m sphinx -q -W --keep-going -d build/doctrees docs site
 
-# Run the commands of docs/start.md as they stand there, with their trainings: half an hour.
+# Run the commands of docs/start.md as they stand there: it trains as long as make demo.
 test-docs: $(VENV)/ready
 	$(BIN) -m pytest -m docs -s tests/test_docs.py
 
