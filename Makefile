@@ -7,7 +7,7 @@ DEMO := work_dirs/demo
 DEMO_SEG := work_dirs/demo-seg
 
 .PHONY: demo demo-seg test test-weights test-real test-export test-shipped test-reuse test-browser \
-	test-tutorial test-survival test-docs test-openmmlab docs fuzz lint format clean
+	test-tutorial test-survival test-openmmlab docs fuzz lint format clean
 
 # Train MixNet-S SSDLite on the embedded sample, evaluate it, draw what it finds.
 demo: $(VENV)/ready
@@ -57,7 +57,7 @@ test-reuse: $(VENV)/ready $(STOCK)/ready
 test-browser: $(VENV)/ready
 	$(BIN) -m pytest -m browser
 
-# Follow docs/own_data.md on photographs of ../shared, labelled in each format: 20 minutes.
+# Follow docs/start.md, and docs/own_data.md on photographs of ../shared in each format: half an hour.
 test-tutorial: $(VENV)/ready
 	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test,export]"
 	$(BIN) -m pytest -m tutorial -s
@@ -66,10 +66,6 @@ test-tutorial: $(VENV)/ready
 docs: $(VENV)/ready
 	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,docs]"
 	$(BIN) -m sphinx -q -W --keep-going -d build/doctrees docs site
-
-# Run the commands of docs/start.md as they stand there: it trains as long as make demo.
-test-docs: $(VENV)/ready
-	$(BIN) -m pytest -m docs -s tests/test_docs.py
 
 # Random changes of good files and command lines; FUZZ_SECONDS=60 for less than ten minutes.
 fuzz: export OMP_NUM_THREADS = 1

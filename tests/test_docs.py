@@ -1,7 +1,7 @@
 """The documentation: links lead somewhere, commands parse, Python runs, tables are up to date.
 
 Commands that train or download have their arguments parsed and their configs loaded; docs/start.md
-is run as it stands by `make test-docs`.
+is run as it stands by `make test-tutorial`.
 """
 
 import ast
@@ -181,7 +181,7 @@ def test_the_models_to_choose_from_are_up_to_date(chosen):
         assert row["paper"] in listed
 
 
-@pytest.mark.docs
+@pytest.mark.tutorial
 def test_the_start_ends_with_found_objects(tmp_path):
     text = read("start.md")
     block = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)[1]
