@@ -17,7 +17,6 @@ pygments_style, pygments_dark_style = "default", "github-dark"
 
 myst_heading_anchors = 3
 autodoc_typehints = "none"
-autodoc_class_signature = "separated"
 
 # Where links end: in the repository, and in the site.
 _LINKS = [
