@@ -7,7 +7,7 @@ DEMO := work_dirs/demo
 DEMO_SEG := work_dirs/demo-seg
 
 .PHONY: demo demo-seg test test-weights test-real test-export test-shipped test-reuse test-browser \
-	test-tutorial test-survival test-openmmlab fuzz lint format clean
+	test-tutorial test-survival test-openmmlab docs fuzz lint format clean
 
 # Train MixNet-S SSDLite on the embedded sample, evaluate it, draw what it finds.
 demo: $(VENV)/ready
@@ -57,10 +57,15 @@ test-reuse: $(VENV)/ready $(STOCK)/ready
 test-browser: $(VENV)/ready
 	$(BIN) -m pytest -m browser
 
-# Follow docs/own_data.md on photographs of ../shared, labelled in each format: 20 minutes.
+# Follow docs/start.md, and docs/own_data.md on photographs of ../shared in each format: half an hour.
 test-tutorial: $(VENV)/ready
 	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test,export]"
 	$(BIN) -m pytest -m tutorial -s
+
+# The documentation site, in site/: a minute.
+docs: $(VENV)/ready
+	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,docs]"
+	$(BIN) -m sphinx -q -W --keep-going -d build/doctrees docs site
 
 # Random changes of good files and command lines; FUZZ_SECONDS=60 for less than ten minutes.
 fuzz: export OMP_NUM_THREADS = 1
@@ -97,4 +102,4 @@ $(STOCK)/ready: setup.cfg constraints-openmmlab.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(STOCK) build *.egg-info
+	rm -rf $(VENV) $(STOCK) build site *.egg-info

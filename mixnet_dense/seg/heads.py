@@ -68,8 +68,8 @@ class LRASPPHead(BaseDecodeHead):
         pool_stride: its stride (rows, columns), (16, 20) and (4, 5).
         gate: ``'HSigmoid'``, or ``'Sigmoid'`` (torchvision).
         gate_bias: whether the gate's convolution has a bias (torchvision: no).
-        norm_cfg, dropout_ratio, out_channels, threshold, loss_decode, ignore_index, sampler,
-            align_corners, init_cfg: as in mmseg's BaseDecodeHead.
+
+    The other arguments are those of mmseg's BaseDecodeHead.
     """
 
     class_convs = {"conv_seg": 0, "low_seg": 0}  # see `weights.transfer`
@@ -149,8 +149,8 @@ class RASPPHead(BaseDecodeHead):
         channels: filters F of the head, 256 in the paper.
         num_classes: without the ignored label.
         in_index: which of the backbone's maps it reads, the last by default.
-        norm_cfg, dropout_ratio, out_channels, threshold, loss_decode, ignore_index, sampler,
-            align_corners, init_cfg: as in mmseg's BaseDecodeHead.
+
+    The other arguments are those of mmseg's BaseDecodeHead.
     """
 
     class_convs = {"conv_seg": 0}  # see `weights.transfer`
