@@ -41,7 +41,8 @@ tell({ boxes: found.boxes, map: found.map && [...found.map], ms: found.ms,
 # Uses the page's own controls: the input for files, the slider, and the camera, twice.
 USE = """
 import "./page.js";
-const by = (id) => document.getElementById(id), wait = (ms) => new Promise((go) => setTimeout(go, ms));
+const by = (id) => document.getElementById(id);
+const wait = (ms) => new Promise((go) => setTimeout(go, ms));
 const captions = () => [...document.querySelectorAll("figcaption")].map((each) => each.textContent);
 const until = async (test) => { while (!test()) await wait(20); return captions(); };
 const files = new DataTransfer();
@@ -65,7 +66,8 @@ RESIZE = """
 import { resize } from "./input.js";
 const told = [];
 for (const [kind, width, height, wide, tall] of SIZES) {
-  const data = Uint8ClampedArray.from({ length: 4 * width * height }, (_, at) => (at * at * 7919 + at) % 251);
+  const grey = (_, at) => (at * at * 7919 + at) % 251;
+  const data = Uint8ClampedArray.from({ length: 4 * width * height }, grey);
   const planes = resize({ data, width, height }, kind, wide, tall, wide, tall);
   told.push(planes.map((plane) => [...plane]));
 }
@@ -111,11 +113,11 @@ def opened(page, script, tmp_path):
     handler = partial(Handler, directory=page, script=script, told=told, asked=asked)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     Thread(target=server.serve_forever, daemon=True).start()
+    options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr")
     camera = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-    options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", *camera)
     place = (f"--user-data-dir={tmp_path / 'profile'}", f"http://127.0.0.1:{server.server_port}/")
     log = open(tmp_path / "log", "w")
-    browser = subprocess.Popen([CHROMIUM, *options, *place], stdout=log, stderr=log)
+    browser = subprocess.Popen([CHROMIUM, *options, *camera, *place], stdout=log, stderr=log)
     try:
         found = told.get(timeout=120)
     finally:
@@ -200,7 +202,7 @@ def test_a_detector_in_opencv_s_size(page, detector, tmp_path, arguments):
     "arguments",
     [
         (*ANY_SIZE, "--preprocess"),
-        ("--cfg-options", "model.data_preprocessor.test_cfg.size=(320,480)"),  # padded
+        ("--cfg-options", "model.data_preprocessor.test_cfg={'size':(320,480)}"),  # padded
     ],
 )
 def test_a_segmenter_gives_the_map_of_python(page, segmenter, tmp_path, arguments):

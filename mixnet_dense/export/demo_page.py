@@ -4,7 +4,6 @@ The page is `web/`; ONNX Runtime Web runs the model (npm's package ``onnxruntime
 """
 
 import colorsys
-import json
 import shutil
 import subprocess
 import tarfile

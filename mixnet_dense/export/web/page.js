@@ -4,11 +4,16 @@ import { networkInput } from "./input.js";
 
 ort.env.wasm.numThreads = 1; // more need headers that a plain server does not send
 const by = (id) => document.getElementById(id);
-const about = await (await fetch("model.json")).json();
-const session = await ort.InferenceSession.create("model.onnx", {
+const options = {
   executionProviders: ["wasm"],
   extra: { session: { disable_quant_qdq: "1" } }, // as `readers.open_onnx` runs int8 files
-});
+};
+const loaded = Promise.all([
+  fetch("model.json").then((answer) => answer.json()),
+  ort.InferenceSession.create("model.onnx", options),
+]);
+loaded.catch((error) => { by("state").textContent = `The model cannot be run: ${error.message}`; });
+const [about, session] = await loaded;
 const detects = about.task === "detection";
 const colour = (label) => `rgb(${about.palette[label]})`;
 const views = [];
@@ -65,7 +70,7 @@ function newView(name) {
 function drawBoxes(context, boxes, scale) {
   context.lineWidth = 3 * scale;
   context.font = `600 ${15 * scale}px system-ui, sans-serif`;
-  for (const { label, score, box: [left, top, right, bottom] } of boxes) {
+  for (const { label, score, box: [left, top, right, bottom] } of [...boxes].reverse()) {
     const text = `${about.classes[label]} ${score.toFixed(2)}`, [r, g, b] = about.palette[label];
     const wide = context.measureText(text).width + 8 * scale, tall = 20 * scale;
     const x = Math.max(0, Math.min(left, context.canvas.width - wide)), y = Math.max(top - tall, 0);
@@ -131,6 +136,7 @@ async function film() {
   const video = document.createElement("video"), options = { width: { ideal: 640 } };
   let view;
   try {
+    if (!navigator.mediaDevices) throw new Error("browsers allow it on https and localhost only");
     camera = await navigator.mediaDevices.getUserMedia({ video: options });
     by("camera").textContent = "Stop the camera";
     video.srcObject = camera;
