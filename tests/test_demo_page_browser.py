@@ -74,6 +74,12 @@ for (const [kind, width, height, wide, tall] of SIZES) {
 tell(told);
 """
 
+# Asks another server for something.
+LEAVE = """
+addEventListener("securitypolicyviolation", (event) => tell({ refused: event.blockedURI }));
+fetch("http://127.0.0.1:9/x").catch(() => {});
+"""
+
 
 class Handler(SimpleHTTPRequestHandler):
     """Python's http.server; the test's script is at the end of the page and can tell something."""
@@ -105,8 +111,11 @@ class Handler(SimpleHTTPRequestHandler):
         pass
 
 
-def opened(page, script, tmp_path):
-    """What the script tells within the page, and the files that the page asked for."""
+def opened(page, script, tmp_path, complains=False):
+    """What the script tells within the page, and the files that the page asked for.
+
+    The browser's console must be empty, or not if it ``complains``.
+    """
     if not CHROMIUM:
         pytest.skip("no Chromium is installed: apt install chromium")
     told, asked = Queue(), []
@@ -127,7 +136,7 @@ def opened(page, script, tmp_path):
         server.shutdown()
         server.server_close()
     console = [line for line in (tmp_path / "log").read_text().splitlines() if "CONSOLE" in line]
-    assert console == [] and "error" not in found, (console, found)
+    assert bool(console) == complains and "error" not in found, (console, found)
     return found, asked
 
 
@@ -184,6 +193,11 @@ def test_the_page_s_controls(trained, tmp_path):
     assert told["none"][1].endswith(" ms: nothing found")
     assert told["film"][0].startswith("camera, 640 x 480, ")
     assert told["button"] == "Use the camera"
+
+
+def test_the_browser_lets_the_page_ask_no_other_server(trained, tmp_path):
+    told, _ = opened(trained[0], LEAVE, tmp_path, complains=True)
+    assert told == {"refused": "http://127.0.0.1:9/x"}
 
 
 @pytest.mark.parametrize(
