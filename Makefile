@@ -53,8 +53,9 @@ test-reuse: $(VENV)/ready $(STOCK)/ready
 	$(BIN) -m pytest -m reuse
 	$(STOCK)/bin/python -m pytest -m reuse
 
-# Open reports in Chromium, which must be installed: half a minute.
+# Open reports and the demo page in Chromium, which must be installed: some minutes, 50 MB by npm.
 test-browser: $(VENV)/ready
+	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test,export]"
 	$(BIN) -m pytest -m browser
 
 # Follow docs/start.md, and docs/own_data.md on photographs of ../shared in each format: half an hour.

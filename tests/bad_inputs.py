@@ -378,6 +378,11 @@ COMMAND_LINES = [
     Bad("no Cityscapes", "prepare-data cityscapes w", "not there"),
     Bad("an unknown command", "prepare-data voc", "voc"),
     Bad("a script outside the host", "run mmdet/../../../x.py", "x.py"),
+    Bad("a page over a folder", "demo-page x.onnx --out sample", "--out sample: is there already"),
+    Bad("a page of a checkpoint", "demo-page k.pth --out page", "'k.pth': must be an .onnx file"),
+    Bad("a page of no model", "demo-page no.onnx --out page", "'no.onnx': no such file"),
+    Bad("a page with another runtime", "demo-page x.onnx --out page --runtime k.pth",
+        "k.pth: is not npm's package onnxruntime-web"),
     Bad("--fix without COCO's data", "check-data seg.py --short --fix f.json", "--fix"),
 ]  # fmt: skip
 
@@ -414,6 +419,7 @@ EXPORTED_FILES = [
     Bad("other classes than the config's", EXPORTED, "has 2 classes, the config's model 4",
         bad.script()),
     Bad("ONNX that is none", EXPORTED.replace("x.pt", "x.onnx"), "x.onnx", write("x.onnx", "no")),
+    Bad("the same, for a page", "demo-page x.onnx --out page", "x.onnx", write("x.onnx", "no")),
     Bad("OpenVINO without its weights", EXPORTED.replace("x.pt", "x.xml"), "x.bin': no such file",
         write("x.xml", "<net/>")),
     Bad("TFLite that is none", EXPORTED.replace("x.pt", "x.tflite"), "x.tflite",

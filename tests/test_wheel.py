@@ -51,8 +51,9 @@ def test_wheel_has_the_repository_s(built, name):
     assert files(built / "wheel/mixnet_dense/.mim" / name) == files(ROOT / name)
 
 
-def test_wheel_has_the_templates_of_reports(built):
-    assert files(built / "wheel/mixnet_dense/report") == files(ROOT / "mixnet_dense/report")
+@pytest.mark.parametrize("name", ["report", "export"])
+def test_wheel_has_the_templates_of_pages(built, name):
+    assert files(built / "wheel/mixnet_dense" / name) == files(ROOT / "mixnet_dense" / name)
 
 
 def test_source_distribution_builds_the_same_wheel(built):

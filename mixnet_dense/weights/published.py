@@ -143,9 +143,13 @@ def fetch(name: str, given: str | None = None) -> str:
 
 def _kept(name: str, sha256: str) -> Path:
     """The file of the cache for these weights."""
+    return cache_folder() / f"{name}-{sha256[:8]}.pth"
+
+
+def cache_folder() -> Path:
+    """Where fetched files are kept; the docstring of this module says where that is."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mixnet_dense")
-    folder = Path(os.environ.get("MIXNET_DENSE_CACHE") or default).expanduser()
-    return folder / f"{name}-{sha256[:8]}.pth"
+    return Path(os.environ.get("MIXNET_DENSE_CACHE") or default).expanduser()
 
 
 def _download(name: str, row: Published) -> Graph:
