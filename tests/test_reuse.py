@@ -1,6 +1,8 @@
 """The configs of configs/reuse train a few steps on the sample and are evaluated."""
 
 import math
+import sys
+from importlib import import_module
 
 import pytest
 import torch
@@ -9,11 +11,22 @@ from mmengine.registry import init_default_scope
 from running import ROOT, tool
 
 from mixnet_dense.engine.config import load_config
+from mixnet_dense.engine.settings import check_packages
+from mixnet_dense.errors import InputError
 from mixnet_dense.registry import MODELS
 
 FOLDER = ROOT / "configs" / "reuse"
 CONFIGS = sorted(path.stem for path in FOLDER.glob("*.py"))
 OTHER_STRIDE = [("deeplabv3plus_mobilenetv3", 8), ("fcn_mobilenetv3", 16)]
+NEEDS = {"faster_rcnn_mixnet": "torchvision", "ssdlite_timm": "timm"}
+
+
+def skip_without(package):
+    """A torchvision for another torch, which timm imports, raises RuntimeError."""
+    try:
+        import_module(package)
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"{package}: {error}")
 
 
 def train(name, data, folder, capsys, *options):
@@ -32,6 +45,8 @@ def train(name, data, folder, capsys, *options):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_reuse_config_is_short_and_builds(name):
     assert len((FOLDER / f"{name}.py").read_text().splitlines()) <= 30
+    if name == "ssdlite_timm":  # the others are built without what they need to run
+        skip_without("timm")
     config = load_config(f"reuse/{name}")
     init_default_scope(config.default_scope)
     with torch.device("meta"):
@@ -39,9 +54,17 @@ def test_a_reuse_config_is_short_and_builds(name):
     assert model.with_neck or model.with_decode_head
 
 
+@pytest.mark.parametrize(("name", "package"), NEEDS.items())
+def test_a_package_that_a_config_needs_is_named(name, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=f"config: needs {package}: import of {package} halted"):
+        check_packages(load_config(f"reuse/{name}"))
+
+
 @pytest.mark.reuse
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_reuse_config_trains_and_is_evaluated(name, prepared, tmp_path, capsys):
+    skip_without(NEEDS.get(name, "mmdet"))
     said = train(name, f"{prepared}/", tmp_path, capsys)
     loss = float(said.partition(" loss: ")[2].split()[0])
     assert math.isfinite(loss) and loss > 0

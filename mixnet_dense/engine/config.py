@@ -12,7 +12,13 @@ from mmengine.config import Config, ConfigDict
 from torch import nn
 
 from mixnet_dense import shipped
-from mixnet_dense.engine.settings import NAMES, check_places, check_settings, kind_of
+from mixnet_dense.engine.settings import (
+    NAMES,
+    check_packages,
+    check_places,
+    check_settings,
+    kind_of,
+)
 from mixnet_dense.errors import InputError, first_line
 from mixnet_dense.export.hosted import exported_model, is_exported
 from mixnet_dense.weights.load import load_model
@@ -274,5 +280,6 @@ def open_model(config: Config, path: str) -> nn.Module:
         InputError: see `weights.load.load_model` and `export.hosted.exported_model`; or the
             config's model cannot be built.
     """
+    check_packages(config)
     with slips_named("config"):
         return (exported_model if is_exported(path) else load_model)(config, path)
