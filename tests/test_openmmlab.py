@@ -15,6 +15,7 @@ from PIL import Image
 from running import ROOT, shell, tool
 
 from mixnet_dense import shipped
+from mixnet_dense.det import SSDLite
 from mixnet_dense.errors import InputError
 from mixnet_dense.weights.load import latest_checkpoint
 
@@ -67,6 +68,7 @@ def test_mmseg_inferencers_label_pixels_as_our_command_does(segmenter, image, tm
 def test_mmengine_finds_our_configs_by_their_names():
     found = get_config("mixnet_dense::_base_/../ssdlite_mixnet.py")
     assert found.model == Config.fromfile(shipped.configs() / "ssdlite_mixnet.py").model
+    assert get_config("mixnet_dense::reuse/ssdlite_mixnet_new_style.py").model.type is SSDLite
 
 
 def test_a_script_of_a_host_runs_without_compiled_operators(detector, tmp_path):

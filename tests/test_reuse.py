@@ -7,11 +7,12 @@ from importlib import import_module
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from running import ROOT, tool
 
 from mixnet_dense.engine.config import load_config
-from mixnet_dense.engine.settings import check_packages
+from mixnet_dense.engine.settings import check_packages, kind_of
 from mixnet_dense.errors import InputError
 from mixnet_dense.registry import MODELS
 
@@ -31,7 +32,7 @@ def skip_without(package):
 
 def train(name, data, folder, capsys, *options):
     """Train two steps, evaluate, and return the metrics that the log prints."""
-    config = Config.fromfile(FOLDER / f"{name}.py")
+    config = load_config(f"reuse/{name}")
     size = dict(batch_size=4, num_workers=0, persistent_workers=False, dataset=dict(data_root=data))
     config.merge_from_dict(dict(train_dataloader=size, val_dataloader=dict(size, batch_size=1)))
     config.merge_from_dict(dict(train_cfg=dict(max_epochs=1, val_interval=1)))
@@ -59,6 +60,16 @@ def test_a_package_that_a_config_needs_is_named(name, package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=f"config: needs {package}: import of {package} halted"):
         check_packages(load_config(f"reuse/{name}"))
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name.endswith("_new_style")])
+def test_a_new_style_config_is_what_mmengine_reads(name):
+    config = load_config(f"reuse/{name}", ["model.backbone.width=0.5"])
+    theirs = Config.fromfile(FOLDER / f"{name}.py")
+    assert issubclass(theirs.model.type, BaseModel)
+    theirs.model.backbone.width = 0.5
+    assert config.to_dict() == theirs.to_dict()
+    assert "read_base" not in config and kind_of(config.model.backbone).startswith("M")
 
 
 @pytest.mark.reuse

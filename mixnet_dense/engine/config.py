@@ -80,7 +80,10 @@ def _executed(path: str, file: Path) -> Config:
     """Run a config file and its bases; an error names the file and the line."""
     try:
         _check_bases(path, file.resolve())
-        return Config.fromfile(file)
+        config = Config.fromfile(file)
+        if Config._is_lazy_import(str(file)):  # types by their names, as in any other config
+            config = Config(config.to_dict(), filename=config.filename)
+        return config
     except (Exception, SystemExit) as error:
         if isinstance(error, InputError) or not _config_at_fault(error):
             raise
