@@ -205,14 +205,20 @@ def check_files(config: Config, splits: Sequence[str] = _SPLITS) -> None:
         if not is_local(dataset):
             continue
         root = Path(dataset.get("data_root") or "")
-        wanted = [dataset.get("ann_file"), *(dataset.get("data_prefix") or {}).values()]
-        for name in filter(None, wanted):
+        for name in places(dataset):
             path = root / name
             if path.exists() and not path.is_file() and not path.is_dir():
                 raise InputError(f"{path}: must be a file or a folder")
             if not path.exists():
                 hint = _GET.get(kind_of(dataset))
                 raise InputError(f"{path}: not there" + (f"; {hint}" if hint else ""))
+
+
+def places(dataset: ConfigDict) -> list[str]:
+    """A dataset's annotation file and folders of images, below its ``data_root``."""
+    prefix = dataset.get("data_prefix") or {}  # mmpretrain's may be one text
+    folders = prefix.values() if isinstance(prefix, dict) else [prefix]
+    return [place for place in (dataset.get("ann_file"), *folders) if place]
 
 
 def input_files(config: Config, *others: str) -> Iterator[Path]:
