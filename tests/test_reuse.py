@@ -84,7 +84,7 @@ def test_a_reuse_config_is_short_and_builds(name):
     init_default_scope(config.default_scope)
     with torch.device("meta"):
         model = MODELS.build(config.model)
-    assert sum(parameter.numel() for parameter in model.parameters()) > 1_000_000
+    assert sum(parameter.numel() for parameter in model.parameters()) > 100_000
 
 
 @pytest.mark.parametrize(("name", "package"), NEEDS.items())
