@@ -176,7 +176,7 @@ def _check_data(runner: Runner, loops: Sequence) -> None:
     heads = [name for name in ("bbox_head", "decode_head") if getattr(model, name, None)]
     head = getattr(model, heads[0]) if heads else model  # a classifier is its own
     count = getattr(head, "num_classes", None)  # a cascade's list of heads has none
-    if lists[0] and count is not None and len(lists[0]) != count:
+    if (heads or lists[0]) and count is not None and len(lists[0]) != count:
         raise InputError(
             f"the dataset has {len(lists[0])} classes, the head num_classes={count}; set "
             f"{'.'.join(['model', *heads])}.num_classes={len(lists[0])}, or "

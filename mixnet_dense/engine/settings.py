@@ -130,7 +130,7 @@ def check_packages(config: Config) -> None:
     """Import what only some configs need: a host of its own, timm, torchvision's operators.
 
     Raises:
-        InputError: it is not installed, or lacks a package itself.
+        InputError: it is not installed, lacks a package itself or refuses the installed mmcv.
     """
     wanted = {config.get("default_scope")}.intersection(MODULE2PACKAGE)
     for part in _with(config.model, "type"):
@@ -140,7 +140,7 @@ def check_packages(config: Config) -> None:
         try:
             with quiet_imports():
                 import_module(name)
-        except ImportError as error:
+        except (ImportError, AssertionError) as error:
             raise InputError(f"config: needs {name}: {first_line(error)}") from error
 
 
