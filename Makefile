@@ -48,7 +48,8 @@ test-shipped: $(VENV)/ready
 	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test,export]"
 	$(BIN) -m pytest -m shipped -s
 
-# Train our parts within other detectors and segmenters, on both stacks: two minutes.
+# Train our parts within other models, on both stacks: five minutes. What needs a torchvision that
+# fits torch, timm or mmpretrain is skipped where it is not installed; docs/openmmlab.md says how.
 test-reuse: $(VENV)/ready $(STOCK)/ready
 	$(BIN) -m pytest -m reuse
 	$(STOCK)/bin/python -m pytest -m reuse

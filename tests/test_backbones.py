@@ -34,6 +34,14 @@ def test_arguments_of_mm_configs_mean_what_they_mean_there():
     assert backbone.out_taps == ("c2", "c3", "c4", "c5")
 
 
+def test_timms_names_describe_the_returned_maps():
+    backbone = MixNet("s", out_taps=("c2", "c4_expansion", "c5"), output_stride=16)
+    info = backbone.feature_info
+    assert info[1] == dict(num_chs=720, reduction=16, module="c4_expansion")
+    assert info.channels() == [24, 720, 200] and info.reduction() == [4, 16, 16]
+    assert backbone.num_features == 200
+
+
 def test_output_stride_dilates_what_follows():
     backbone = MixNet("s", output_stride=16)
     # blocks 13 to 15 are the stride-32 ones: the first loses its stride, later ones dilate

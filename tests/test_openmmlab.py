@@ -2,19 +2,25 @@
 
 import inspect
 import json
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmdet.apis import DetInferencer, inference_detector, init_detector
 from mmengine.config import Config
 from mmengine.hub import get_config
+from mmengine.registry import init_default_scope
 from mmengine.utils import get_installed_path
 from mmseg.apis import MMSegInferencer, inference_model, init_model
 from PIL import Image
 from running import ROOT, shell, tool
 
 from mixnet_dense import shipped
+from mixnet_dense.backbones import MobileNetV2
+from mixnet_dense.det import SSDLite
 from mixnet_dense.errors import InputError
 from mixnet_dense.weights.load import latest_checkpoint
 
@@ -67,6 +73,19 @@ def test_mmseg_inferencers_label_pixels_as_our_command_does(segmenter, image, tm
 def test_mmengine_finds_our_configs_by_their_names():
     found = get_config("mixnet_dense::_base_/../ssdlite_mixnet.py")
     assert found.model == Config.fromfile(shipped.configs() / "ssdlite_mixnet.py").model
+    assert get_config("mixnet_dense::reuse/ssdlite_mixnet_new_style.py").model.type is SSDLite
+
+
+@pytest.mark.parametrize("scope", ["mmdet", "mmseg", "mmpretrain"])
+def test_backbones_of_one_name_stay_apart(scope):
+    if find_spec(scope) is None:
+        pytest.skip(f"{scope} is not installed")
+    init_default_scope(scope)
+    registry, name = import_module(f"{scope}.registry").MODELS, "MobileNetV2"
+    with torch.device("meta"):
+        found = [registry.build(dict(type=f"{part}{name}")) for part in ("", "mixnet_dense.")]
+    assert type(found[0]).__module__ == f"{scope}.models.backbones.mobilenet_v2"
+    assert type(found[1]) is MobileNetV2
 
 
 def test_a_script_of_a_host_runs_without_compiled_operators(detector, tmp_path):

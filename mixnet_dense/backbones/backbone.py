@@ -18,7 +18,7 @@ from mixnet_dense.backbones.arch import (
 )
 from mixnet_dense.backbones.blocks import ConvNormAct, InvertedResidual, pointwise
 from mixnet_dense.backbones.mixconv import PADDINGS, pad_same
-from mixnet_dense.backbones.taps import OUT, Place, find_places, find_taps, lay_out
+from mixnet_dense.backbones.taps import OUT, FeatureInfo, Place, find_places, find_taps, lay_out
 
 STRIDES = (32, 16, 8)
 TAILS = {
@@ -190,6 +190,19 @@ class MobileBackbone(nn.Module):
         if hasattr(self, "last"):
             found["last"] = self.last(x)
         return tuple(found[name] for name in self.out_taps)
+
+    @property
+    def feature_info(self) -> FeatureInfo:
+        """timm's description of the returned maps; ``module`` is the tap's name."""
+        taps = ((name, self.taps[name]) for name in self.out_taps)
+        return FeatureInfo(
+            dict(num_chs=tap.channels, reduction=tap.stride, module=name) for name, tap in taps
+        )
+
+    @property
+    def num_features(self) -> int:
+        """Channels of the last returned map, by timm's name."""
+        return self.feature_info.channels()[-1]
 
     def init_weights(self) -> None:
         """He initialisation by fan-in, then ``init_cfg``.

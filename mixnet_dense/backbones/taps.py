@@ -14,6 +14,17 @@ class Tap(NamedTuple):
     stride: int
 
 
+class FeatureInfo(list):
+    """What timm's users ask of a backbone's maps: a dictionary for each, and lists of one value."""
+
+    def channels(self) -> list[int]:
+        return [row["num_chs"] for row in self]
+
+    def reduction(self) -> list[int]:
+        """Output strides."""
+        return [row["reduction"] for row in self]
+
+
 class Place(NamedTuple):
     """Where a tap is read: a block, and one of its maps. A later place is the greater one.
 

@@ -15,6 +15,7 @@ from mixnet_dense.engine.config import (
     datasets,
     input_files,
     is_local,
+    places,
     slips_named,
     ssdlite_head,
 )
@@ -134,8 +135,7 @@ def _named(content: dict) -> dict:
 
 
 def _on_disk(dataset: ConfigDict) -> bool:
-    places = [dataset.get("ann_file"), *(dataset.get("data_prefix") or {}).values()]
-    return is_local(dataset) and not any("://" in str(place) for place in places)
+    return is_local(dataset) and not any("://" in str(place) for place in places(dataset))
 
 
 def _coco(dataset: ConfigDict, shapes: Shapes) -> CocoCheck:

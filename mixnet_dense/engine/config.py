@@ -12,7 +12,13 @@ from mmengine.config import Config, ConfigDict
 from torch import nn
 
 from mixnet_dense import shipped
-from mixnet_dense.engine.settings import NAMES, check_places, check_settings, kind_of
+from mixnet_dense.engine.settings import (
+    NAMES,
+    check_packages,
+    check_places,
+    check_settings,
+    kind_of,
+)
 from mixnet_dense.errors import InputError, first_line
 from mixnet_dense.export.hosted import exported_model, is_exported
 from mixnet_dense.weights.load import load_model
@@ -74,7 +80,10 @@ def _executed(path: str, file: Path) -> Config:
     """Run a config file and its bases; an error names the file and the line."""
     try:
         _check_bases(path, file.resolve())
-        return Config.fromfile(file)
+        config = Config.fromfile(file)
+        if Config._is_lazy_import(str(file)):  # types by their names, as in any other config
+            config = Config(config.to_dict(), filename=config.filename)
+        return config
     except (Exception, SystemExit) as error:
         if isinstance(error, InputError) or not _config_at_fault(error):
             raise
@@ -196,14 +205,20 @@ def check_files(config: Config, splits: Sequence[str] = _SPLITS) -> None:
         if not is_local(dataset):
             continue
         root = Path(dataset.get("data_root") or "")
-        wanted = [dataset.get("ann_file"), *(dataset.get("data_prefix") or {}).values()]
-        for name in filter(None, wanted):
+        for name in places(dataset):
             path = root / name
             if path.exists() and not path.is_file() and not path.is_dir():
                 raise InputError(f"{path}: must be a file or a folder")
             if not path.exists():
                 hint = _GET.get(kind_of(dataset))
                 raise InputError(f"{path}: not there" + (f"; {hint}" if hint else ""))
+
+
+def places(dataset: ConfigDict) -> list[str]:
+    """A dataset's annotation file and folders of images, below its ``data_root``."""
+    prefix = dataset.get("data_prefix") or {}  # mmpretrain's may be one text
+    folders = prefix.values() if isinstance(prefix, dict) else [prefix]
+    return [place for place in (dataset.get("ann_file"), *folders) if place]
 
 
 def input_files(config: Config, *others: str) -> Iterator[Path]:
@@ -274,5 +289,6 @@ def open_model(config: Config, path: str) -> nn.Module:
         InputError: see `weights.load.load_model` and `export.hosted.exported_model`; or the
             config's model cannot be built.
     """
+    check_packages(config)
     with slips_named("config"):
         return (exported_model if is_exported(path) else load_model)(config, path)

@@ -46,6 +46,8 @@ class Results:
         """
         if "pred_sem_seg" in sample:
             return [self._map(sample.cpu(), path, picture)]
+        if "pred_instances" not in sample:
+            raise InputError(f"{path}: the model gives neither boxes nor a label map")
         if picture:
             from mmdet.visualization import DetLocalVisualizer
 

@@ -173,14 +173,14 @@ def _check_data(runner: Runner, loops: Sequence) -> None:
     for classes in lists[1:]:
         check_same_classes("the validation dataset", classes, "the training dataset", lists[0])
     model = bare_model(runner.model)
-    head = getattr(model, "bbox_head", None) or getattr(model, "decode_head", None)
+    heads = [name for name in ("bbox_head", "decode_head") if getattr(model, name, None)]
+    head = getattr(model, heads[0]) if heads else model  # a classifier is its own
     count = getattr(head, "num_classes", None)  # a cascade's list of heads has none
-    if count is not None and len(lists[0]) != count:
-        head = "bbox_head" if hasattr(model, "bbox_head") else "decode_head"
+    if (heads or lists[0]) and count is not None and len(lists[0]) != count:
         raise InputError(
             f"the dataset has {len(lists[0])} classes, the head num_classes={count}; set "
-            f"model.{head}.num_classes={len(lists[0])}, or metainfo=dict(classes=(...)) in the "
-            "datasets"
+            f"{'.'.join(['model', *heads])}.num_classes={len(lists[0])}, or "
+            "metainfo=dict(classes=(...)) in the datasets"
         )
 
 

@@ -4,16 +4,19 @@ import difflib
 import inspect
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from importlib import import_module
 from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
 
 from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import OPTIMIZERS, WEIGHT_INITIALIZERS
 from mmengine.runner import Runner
 
-from mixnet_dense.errors import InputError
+from mixnet_dense.compat import quiet_imports
+from mixnet_dense.errors import InputError, first_line
 from mixnet_dense.export.description import SUPPRESSIONS
 
 _SPLITS = ("train", "val", "test")
@@ -121,6 +124,24 @@ def check_training(config: Config) -> None:
             if name not in known:
                 raise _unknown("default_hooks.checkpoint", name, sorted(known))
         _check_best(config, hook.get("save_best"))
+
+
+def check_packages(config: Config) -> None:
+    """Import what only some configs need: a host of its own, timm, torchvision's operators.
+
+    Raises:
+        InputError: it is not installed, lacks a package itself or refuses the installed mmcv.
+    """
+    wanted = {config.get("default_scope")}.intersection(MODULE2PACKAGE)
+    for part in _with(config.model, "type"):
+        wanted |= {"timm"} if kind_of(part) == "TIMMBackbone" else set()
+        wanted |= {"torchvision"} if part.get("use_torchvision") else set()
+    for name in sorted(wanted):
+        try:
+            with quiet_imports():
+                import_module(name)
+        except (ImportError, AssertionError) as error:
+            raise InputError(f"config: needs {name}: {first_line(error)}") from error
 
 
 def kind_of(part) -> str:

@@ -18,7 +18,7 @@ from mixnet_dense.engine.live import LiveProgressHook
 from mixnet_dense.engine.losses import LossHook
 from mixnet_dense.engine.memory import keep_freed_memory
 from mixnet_dense.engine.runner import bare_model, train_runner, work_dir, workers_errors_named
-from mixnet_dense.engine.settings import check_training
+from mixnet_dense.engine.settings import check_packages, check_training
 from mixnet_dense.engine.stopping import Stop, StopHook
 from mixnet_dense.engine.survival import ResumeHook, SeedHook
 from mixnet_dense.errors import InputError, Stopped
@@ -61,6 +61,7 @@ def train(
     if compiled:
         check_compiler()
     check_training(config)
+    check_packages(config)
     check_files(config, ("train", "val"))
     config = copy.deepcopy(config)
     config.work_dir = work_dir(config, folder)
