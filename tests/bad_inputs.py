@@ -245,6 +245,9 @@ CONFIGS = [
             ("an unknown model", "model.type=mixnet_dense.SSD", "SSD"),
             ("an unknown backbone", "model.backbone.type=mixnet_dense.MixNets", "MixNets"),
             ("an unknown architecture", "model.backbone.arch=xl", "arch='xl': must be one of"),
+            ("a table that is not there", "model.backbone.arch=no.json", "no.json: must be a file"),
+            ("another file for a table", "model.backbone.arch=sample/annotations/"
+             "instances_val2017.json", "instances_val2017.json: unknown"),
             ("a misspelt argument", "model.backbone.archs=m", "archs"),
             ("a width of 0", "model.backbone.width=0", "width"),
             ("a width that is a text", "model.backbone.width=wide", "width"),
