@@ -147,6 +147,7 @@ class MobileBackbone(nn.Module):
         strides, dilations = lay_out(network, output_stride, dilate_strided)
         places = find_places(network)
         self.network, self.width, self.init_cfg = network, width, init_cfg
+        self.layout = list(zip(strides, dilations, strict=True))  # of the depthwise convolutions
         self.taps = find_taps(network, strides, places)
         for name in out_taps:
             check("out_taps", name, tuple(self.taps))
