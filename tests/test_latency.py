@@ -38,9 +38,10 @@ def test_the_pieces_are_the_whole_model(model):
 
 def test_a_table_from_another_device_is_summed_and_nothing_is_measured(model):
     parts = pieces(model, (64, 96))
-    table = {PHONE.key(*name): 2.0 for name in parts}
+    table = {PHONE.key(*latency.CALL): 0.5} | {PHONE.key(*name): 2.0 for name in parts}
     total, new = predicted(model, (64, 96), PHONE, table, repeats=1)
-    assert total == 2 * (len(model.backbone.blocks) + 3) and not new
+    # the call of the runtime is in each of the pieces, and once in the whole
+    assert total == 0.5 + 1.5 * (len(model.backbone.blocks) + 3) and not new
     table.popitem()
     with pytest.raises(InputError, match="LRASPPHead.*one of 1 that 'a phone' must bring"):
         predicted(model, (64, 96), PHONE, table, repeats=1)

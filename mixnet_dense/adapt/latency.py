@@ -27,6 +27,7 @@ from mixnet_dense.progress import Progress
 from mixnet_dense.timing import timer
 
 COLUMNS = ("piece", "size", "threads", "runtime", "device", "ms")
+CALL = ("call", "1x1")
 _WARM_UP = 3
 RUNTIMES = ("eager", "onnx", "openvino")
 
@@ -218,10 +219,15 @@ def predicted(
 ) -> tuple[float, dict[Key, float]]:
     """The sum over the pieces, and the rows that were measured for it because the table had none.
 
+    The row `CALL` is what a runtime takes for an empty network: it is in the time of each piece,
+    and once in the time of the whole.
+
     Raises:
         InputError: the table lacks a piece, and its device is not this machine.
     """
+    call = where.key(*CALL)
     parts = {where.key(*name): listed for name, listed in pieces(model, size).items()}
+    parts[call] = [Piece(nn.ReLU(), lambda x: x.relu(), [(1, 8, 1, 1)])]
     missing = {key: listed[0] for key, listed in parts.items() if key not in table}
     if missing and where.device != machine("cpu", where.threads)["cpu"]:
         raise InputError(
@@ -229,4 +235,6 @@ def predicted(
             f"'{where.device}' must bring"
         )
     new = time_pieces(missing, where, repeats)
-    return sum(len(listed) * (table | new)[key] for key, listed in parts.items()), new
+    known = table | new
+    own = (len(listed) * (known[key] - known[call]) for key, listed in parts.items())
+    return known[call] + sum(own), new
