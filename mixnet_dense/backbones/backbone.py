@@ -17,6 +17,7 @@ from mixnet_dense.backbones.arch import (
     with_kernels,
 )
 from mixnet_dense.backbones.blocks import ConvNormAct, InvertedResidual, pointwise
+from mixnet_dense.backbones.found import read_network
 from mixnet_dense.backbones.mixconv import PADDINGS, pad_same
 from mixnet_dense.backbones.taps import OUT, FeatureInfo, Place, find_places, find_taps, lay_out
 
@@ -61,7 +62,9 @@ class MobileBackbone(nn.Module):
     are the outputs of single rows of the table. `taps` maps each name to its `Tap`.
 
     Args:
-        arch: name of a table of the family (default: its first), or a `Network`.
+        arch: name of a table of the family (default: its first), or a `Network`; or a file
+            ``'….json'``, see `found`. A file has the table that is built: ``width``,
+            ``fixed_stem``, ``reduced_tail``, ``kernel_sizes`` and ``act`` do not act on it.
         width: width multiplier, applied with the network's own rounding rule.
         fixed_stem: do not scale the first convolution (timm's narrow MobileNetV3).
         out_taps: names of the maps to return.
@@ -132,19 +135,19 @@ class MobileBackbone(nn.Module):
         check("reduced_tail", reduced_tail, TAILS)
         check("padding", padding, PADDINGS)
         check("frozen_stages", frozen_stages, range(-1, 6))
-        if not isinstance(arch, Network):
-            arch = next(iter(self.tables), None) if arch is None else arch
-            check("arch", arch, tuple(self.tables))
-            arch = self.tables[arch]
-        network = TAILS[reduced_tail](arch)
-        if kernel_sizes is not None:
-            network = with_kernels(network, kernel_sizes)
-        if act is not None:
-            network = with_act(network, act)
-        network = scale(network, width, fixed_stem)
+        if isinstance(arch, str) and arch.endswith(".json"):
+            network = read_network(arch)
+        else:
+            network = TAILS[reduced_tail](self._table(arch))
+            if kernel_sizes is not None:
+                network = with_kernels(network, kernel_sizes)
+            if act is not None:
+                network = with_act(network, act)
+            network = scale(network, width, fixed_stem)
         strides, dilations = lay_out(network, output_stride, dilate_strided)
         places = find_places(network)
         self.network, self.width, self.init_cfg = network, width, init_cfg
+        self.layout = list(zip(strides, dilations, strict=True))  # of the depthwise convolutions
         self.taps = find_taps(network, strides, places)
         for name in out_taps:
             check("out_taps", name, tuple(self.taps))
@@ -173,6 +176,15 @@ class MobileBackbone(nn.Module):
                 network.blocks[-1].out_channels, network.last, norm_cfg, network.last_act
             )
         self._freeze()
+
+    def _table(self, arch: str | Network | None) -> Network:
+        if isinstance(arch, Network):
+            return arch
+        arch = next(iter(self.tables), None) if arch is None else arch
+        if arch not in tuple(self.tables):
+            allowed = ", ".join(map(repr, self.tables))
+            raise ValueError(f"arch={arch!r}: must be one of {allowed}, or a .json file")
+        return self.tables[arch]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         x = self.stem(x)

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterator
 
 import torch
+from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
@@ -13,7 +14,7 @@ from mixnet_dense.backbones import set_algorithm
 from mixnet_dense.backbones.blocks import ConvNormAct
 from mixnet_dense.backbones.classifier import NAMES, build_classifier
 from mixnet_dense.engine.compiling import compile_backbone
-from mixnet_dense.engine.config import load_config
+from mixnet_dense.engine.config import load_config, slips_named
 from mixnet_dense.errors import InputError
 from mixnet_dense.export import fuse
 from mixnet_dense.registry import MODELS
@@ -34,16 +35,29 @@ def build(name: str) -> nn.Module:
     Raises:
         InputError: neither.
     """
-    torch.manual_seed(0)
     if find_config(name):
-        config = load_config(name)
-        init_default_scope(config.get("default_scope", "mmdet"))
-        model = revert_sync_batchnorm(MODELS.build(config.model))
-        model.cfg = config
-    elif name in NAMES:
-        model = build_classifier(name).backbone
-    else:
+        return build_model(load_config(name))
+    if name not in NAMES:
         raise InputError(f"'{name}': must be a config or one of {', '.join(NAMES)}")
+    torch.manual_seed(0)
+    return _randomised(build_classifier(name).backbone)
+
+
+def build_model(config: Config) -> nn.Module:
+    """The model of a config as `build` makes it.
+
+    Raises:
+        InputError: the config names what there is not.
+    """
+    torch.manual_seed(0)
+    init_default_scope(config.get("default_scope", "mmdet"))
+    with slips_named("config"):
+        model = revert_sync_batchnorm(MODELS.build(config.model))
+    model.cfg = config
+    return _randomised(model)
+
+
+def _randomised(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)

@@ -1,0 +1,240 @@
+"""The latency of a network: measured as a whole, and summed from a table of its pieces.
+
+A table is a CSV of `COLUMNS`: what the piece is, its input size, threads, runtime, device, and the
+milliseconds. Pieces that it lacks are measured here and added; one measured elsewhere, such as on a
+phone, is brought as such a file.
+"""
+
+import csv
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mixnet_dense.adapt import names
+from mixnet_dense.benchmark.presentation import machine
+from mixnet_dense.errors import InputError
+from mixnet_dense.export import fuse
+from mixnet_dense.export.formats import FORMATS, need
+from mixnet_dense.export.writers import onnx_model
+from mixnet_dense.files import read_text, written_whole
+from mixnet_dense.progress import Progress
+from mixnet_dense.timing import timer
+
+COLUMNS = ("piece", "size", "threads", "runtime", "device", "ms")
+CALL = ("call", "1x1")
+_WARM_UP = 3
+RUNTIMES = ("eager", "onnx", "openvino")
+
+Key = tuple[str, str, str, str, str]
+"""A row of the table without its milliseconds, as text."""
+
+
+class Where(NamedTuple):
+    """What a latency depends on besides the network."""
+
+    runtime: str
+    threads: int
+    device: str
+
+    def key(self, piece: str, size: str) -> Key:
+        return piece, size, str(self.threads), self.runtime, self.device
+
+
+def here(runtime: str, threads: int, device: str | None = None) -> Where:
+    """This machine's `Where`, or another device's, whose rows must be in the table.
+
+    Raises:
+        InputError: an unknown runtime, or its packages are not installed.
+    """
+    if device is None:
+        if runtime not in RUNTIMES:
+            raise InputError(f"--runtime {runtime}: must be one of {', '.join(RUNTIMES)}")
+        if runtime != "eager":
+            need(f"--runtime {runtime}", "onnx", "onnxscript", FORMATS[runtime].runtime)
+    return Where(runtime, threads, device or machine("cpu", threads)["cpu"])
+
+
+class Piece(nn.Module):
+    """A part of a fused model as a function of one tensor, its maps flattened and joined.
+
+    Args:
+        call: the part, from one map or a tuple of them.
+        shapes: of the maps, (1, C, H, W) each.
+    """
+
+    def __init__(self, module: nn.Module, call: Callable, shapes: Sequence[torch.Size]):
+        super().__init__()
+        self.module, self.call, self.shapes = module, call, [tuple(s) for s in shapes]
+        self.sample = torch.rand(self.shapes[0])
+        if len(self.shapes) > 1:
+            self.sample = torch.rand(1, sum(map(math.prod, self.shapes)))
+        self.about = SimpleNamespace(batch=1, outputs=["out"])
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        if len(self.shapes) == 1:
+            return self.call(images)
+        parts = images.split([math.prod(shape) for shape in self.shapes], 1)
+        return self.call(tuple(p.view(s) for p, s in zip(parts, self.shapes, strict=True)))
+
+
+def _flat(found) -> tuple[Tensor, ...]:
+    """All tensors of nested tuples and lists."""
+    if isinstance(found, Tensor):
+        return (found,)
+    return tuple(tensor for part in found for tensor in _flat(part))
+
+
+def whole(model: nn.Module, size: tuple[int, int]) -> Piece:
+    """A detector or segmenter from images to its head's maps."""
+    fused = fuse(model)
+    return Piece(fused, lambda x: _flat(fused(x, mode="tensor")), [(1, 3, *size)])
+
+
+def pieces(model: nn.Module, size: tuple[int, int]) -> dict[tuple[str, str], list[Piece]]:
+    """A model's stem, blocks, last convolution and the rest, by their names and input sizes.
+
+    Equal blocks share a name; the list has all of them.
+    """
+    fused = fuse(model)
+    body, found = fused.backbone, {}
+    parts = [(names.stem(body), body.stem)]
+    parts += [(names.block(body, index), block) for index, block in enumerate(body.blocks)]
+    parts += [(names.last(body), body.last)] if hasattr(body, "last") else []
+    inputs = {}
+    hooks = [
+        part.register_forward_pre_hook(lambda m, x: inputs.update({m: x[0].shape}))
+        for _, part in parts
+    ]
+    with torch.inference_mode():
+        taps = body(torch.zeros(1, 3, *size))
+    for hook in hooks:
+        hook.remove()
+    for name, part in parts:
+        piece = Piece(part, lambda x, p=part: _flat(p(x))[-1:], [inputs[part]])
+        found.setdefault((name, names.size([inputs[part]])), []).append(piece)
+    shapes = [tap.shape for tap in taps]
+    rest = Piece(fused, lambda x: _flat(_rest(fused, x)), shapes)
+    return found | {(names.rest(fused), names.size(shapes)): [rest]}
+
+
+def _rest(model: nn.Module, taps: tuple[Tensor, ...] | Tensor):
+    taps = (taps,) if isinstance(taps, Tensor) else taps
+    if hasattr(model, "bbox_head"):
+        return model.bbox_head(model.neck(taps))
+    return model.decode_head(taps)
+
+
+def runner(piece: Piece, where: Where) -> Callable[[], object]:
+    """A piece as a function that computes it once in the runtime."""
+    piece.eval()
+    sample = piece.sample
+    with torch.inference_mode():
+        count = len(_flat(piece(sample)))
+    if where.runtime == "eager":
+        if sample.dim() == 4:  # as the stem makes them
+            sample = sample.contiguous(memory_format=torch.channels_last)
+        return torch.inference_mode()(lambda: piece(sample))
+    import onnx
+
+    for module in piece.modules():
+        if hasattr(module, "channels_last"):
+            module.channels_last = False
+    piece.about.outputs = [f"out{index}" for index in range(count)]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = str(Path(folder, "piece.onnx"))
+        onnx.save(onnx_model(piece, sample), path)
+        call, _ = FORMATS[where.runtime].open(path, where.threads)
+    values = sample.numpy()
+    return lambda: call(values)
+
+
+def time_pieces(wanted: dict[Key, Piece], where: Where, repeats: int) -> dict[Key, float]:
+    """The fastest of several rounds, in milliseconds.
+
+    In a round each piece is called once, in the order of the network, so that the caches hold what
+    the pieces before have left. The fastest, because other load can only add, and adds most to the
+    many short calls of pieces.
+    """
+    if not wanted:
+        return {}
+    torch.set_num_threads(where.threads)
+    preparing, functions = Progress(len(wanted), "pieces prepared"), {}
+    for key, piece in wanted.items():
+        functions[key] = runner(piece, where)
+        preparing.step()
+    fastest = dict.fromkeys(wanted, math.inf)
+    for _ in range(_WARM_UP + repeats):
+        for key, function in functions.items():
+            start = timer()
+            function()
+            fastest[key] = min(fastest[key], 1000 * (timer() - start))
+    return fastest
+
+
+def read_table(path: str | Path) -> dict[Key, float]:
+    """The rows of a table; none if there is no such file.
+
+    Raises:
+        InputError: other columns, or a row whose ``ms`` is not a positive number.
+    """
+    if not Path(path).exists():
+        return {}
+    if not Path(path).is_file():
+        raise InputError(f"{path}: must be a file")
+    rows = csv.reader(read_text(Path(path)).splitlines())
+    try:
+        listed = [row for row in rows if row]
+    except csv.Error as error:
+        raise InputError(f"{path}: is not CSV: {error}") from error
+    if not listed or tuple(listed[0]) != COLUMNS:
+        raise InputError(f"{path}: its first line must be {','.join(COLUMNS)}")
+    found = {}
+    for number, row in enumerate(listed[1:], 1):
+        try:
+            value = float(row[-1])
+        except ValueError:
+            value = math.nan
+        if len(row) != len(COLUMNS) or not 0 < value < math.inf:
+            raise InputError(f"{path}: row {number}: must have {', '.join(COLUMNS)}, ms above 0")
+        found[tuple(row[:-1])] = value
+    return found
+
+
+def write_table(path: str | Path, table: dict[Key, float]) -> None:
+    """Write a table, completely or not at all; see `files.written_whole`."""
+    with written_whole(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows((*key, f"{ms:.6g}") for key, ms in table.items())
+
+
+def predicted(
+    model: nn.Module, size: tuple[int, int], where: Where, table: dict[Key, float], repeats: int
+) -> tuple[float, dict[Key, float]]:
+    """The sum over the pieces, and the rows that were measured for it because the table had none.
+
+    The row `CALL` is what a runtime takes for an empty network: it is in the time of each piece,
+    and once in the time of the whole.
+
+    Raises:
+        InputError: the table lacks a piece, and its device is not this machine.
+    """
+    call = where.key(*CALL)
+    parts = {where.key(*name): listed for name, listed in pieces(model, size).items()}
+    parts[call] = [Piece(nn.ReLU(), lambda x: x.relu(), [(1, 8, 1, 1)])]
+    missing = {key: listed[0] for key, listed in parts.items() if key not in table}
+    if missing and where.device != machine("cpu", where.threads)["cpu"]:
+        raise InputError(
+            f"--table: has no row {','.join(next(iter(missing)))}, one of {len(missing)} that "
+            f"'{where.device}' must bring"
+        )
+    new = time_pieces(missing, where, repeats)
+    known = table | new
+    own = (len(listed) * (known[key] - known[call]) for key, listed in parts.items())
+    return known[call] + sum(own), new
