@@ -99,7 +99,8 @@ def test_configs_of_the_pages_are_there():  # test_configs.py loads them
 
 
 @pytest.mark.parametrize("text", blocks("python"))
-def test_python_runs(text):
+def test_python_runs(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a block may write a file
     if _READERS_OWN.search(text):
         tree = ast.parse(text)
         lines = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
