@@ -61,11 +61,17 @@ def configs_as_they_are():
         yield
 
 
-def tool(name, parse_only=False):
-    """The main of ``tools/NAME.py``, or what reads its arguments, as a function of these."""
-    spec = importlib.util.spec_from_file_location(f"tool_{name}", ROOT / "tools" / f"{name}.py")
+def from_file(path):
+    """A file that is not in a package, as a module."""
+    spec = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def tool(name, parse_only=False):
+    """The main of ``tools/NAME.py``, or what reads its arguments, as a function of these."""
+    module = from_file(ROOT / "tools" / f"{name}.py")
     if parse_only:
         return lambda *argv: module.parse_args(list(argv))
     return lambda *argv: module.main(module.parse_args([str(arg) for arg in argv]))

@@ -6,7 +6,7 @@ is run as it stands by `make test-tutorial`.
 
 import ast
 import csv
-import importlib.util
+import importlib
 import json
 import os
 import re
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import ROOT, tool
+from running import ROOT, from_file, tool
 
 from mixnet_dense import shipped
 from mixnet_dense.backbones import build_classifier
@@ -158,10 +158,7 @@ def test_every_page_is_in_the_site():
 
 @pytest.fixture(scope="module")
 def chosen():
-    spec = importlib.util.spec_from_file_location("chosen", ROOT / "docs/choose_a_model.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return from_file(ROOT / "docs/choose_a_model.py")
 
 
 def test_the_models_to_choose_from_are_up_to_date(chosen):

@@ -54,9 +54,7 @@ def main(args: argparse.Namespace) -> None:
         if new:
             latency.write_table(args.table, table | new)
         if not args.device:
-            key = where.key("whole", f"{size[0]}x{size[1]}")
-            piece = {key: latency.whole(model, size)}
-            measured = latency.time_pieces(piece, where, args.repeats)[key]
+            measured = latency.measured(model, size, where, args.repeats)
             found.update(measured_ms=measured, error=total / measured - 1)
     if args.json:
         print(json.dumps(found))

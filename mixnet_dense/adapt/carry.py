@@ -131,20 +131,13 @@ def _block(
 
 def _layer(name: str, old: nn.Module, new: nn.Module, outputs: Indices, inputs: Indices):
     """A convolution and its norm; weights between channels of unequal groups are left out."""
-    weight = _dense(old.conv.weight, old.conv.groups)[outputs][:, inputs]
+    weight = old.conv.weight if old.conv.groups == 1 else old.conv.merged_weight()
+    weight = weight.detach()[outputs][:, inputs]
     groups = new.conv.groups
     if groups > 1:
-        rows = zip(weight.chunk(groups), range(groups), strict=True)
-        weight = torch.cat([part.chunk(groups, 1)[i] for part, i in rows])
+        rows = enumerate(weight.chunk(groups))
+        weight = torch.cat([row.chunk(groups, 1)[index] for index, row in rows])
     return {f"{name}.conv.weight": weight, **_norm(f"{name}.bn", old.bn, outputs)}
-
-
-def _dense(weight: Tensor, groups: int) -> Tensor:
-    """The weight (O, I / groups, H, W) of a grouped 1x1 convolution as (O, I, 1, 1)."""
-    if groups == 1:
-        return weight.detach()
-    parts = [part.flatten(1) for part in weight.detach().chunk(groups)]
-    return torch.block_diag(*parts)[:, :, None, None]
 
 
 def _norm(name: str, norm: nn.Module, kept: Indices) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mixnet_dense.adapt import names
+from mixnet_dense.backbones.algorithms import set_channels_last
 from mixnet_dense.benchmark.presentation import machine
 from mixnet_dense.errors import InputError
 from mixnet_dense.export import fuse
@@ -142,9 +143,7 @@ def runner(piece: Piece, where: Where) -> Callable[[], object]:
         return torch.inference_mode()(lambda: piece(sample))
     import onnx
 
-    for module in piece.modules():
-        if hasattr(module, "channels_last"):
-            module.channels_last = False
+    set_channels_last(piece, False)
     piece.about.outputs = [f"out{index}" for index in range(count)]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = str(Path(folder, "piece.onnx"))
@@ -175,6 +174,12 @@ def time_pieces(wanted: dict[Key, Piece], where: Where, repeats: int) -> dict[Ke
             function()
             fastest[key] = min(fastest[key], 1000 * (timer() - start))
     return fastest
+
+
+def measured(model: nn.Module, size: tuple[int, int], where: Where, repeats: int) -> float:
+    """The time of the whole network, in milliseconds; see `time_pieces`."""
+    key = where.key("whole", names.size([size]))
+    return time_pieces({key: whole(model, size)}, where, repeats)[key]
 
 
 def read_table(path: str | Path) -> dict[Key, float]:

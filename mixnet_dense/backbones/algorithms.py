@@ -102,6 +102,14 @@ def set_algorithm(model: nn.Module, algorithm: str | None) -> nn.Module:
     return model
 
 
+def set_channels_last(model: nn.Module, channels_last: bool | None) -> nn.Module:
+    """Set the memory layout that every stem asks for, in place; see `MobileBackbone`."""
+    for module in model.modules():
+        if hasattr(module, "channels_last"):
+            module.channels_last = channels_last
+    return model
+
+
 def is_channels_last(x: Tensor) -> bool:
     """Whether (N, C, H, W) lies in memory as (N, H, W, C), and not as (N, C, H, W) too."""
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()

@@ -98,6 +98,11 @@ class PointwiseConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, 1, groups=groups, bias=False)
         self.algorithm: str | None = None
 
+    def merged_weight(self) -> Tensor:
+        """The weight (out_channels, in_channels, 1, 1) without groups: zero between them."""
+        parts = [part.flatten(1) for part in self.weight.chunk(self.groups)]
+        return torch.block_diag(*parts)[:, :, None, None]
+
     def forward(self, x: Tensor) -> Tensor:
         if self.groups == 1:
             return super().forward(x)
@@ -105,10 +110,9 @@ class PointwiseConv2d(nn.Conv2d):
         algorithm = self.algorithm or choose(POINTWISE, x, self.weight, narrowest)
         if algorithm == "grouped":
             return super().forward(x)
-        weights = self.weight.chunk(self.groups)
         if algorithm == "merged":
-            weight = torch.block_diag(*(part.flatten(1) for part in weights))
-            return F.conv2d(x, weight[:, :, None, None], self.bias)
+            return F.conv2d(x, self.merged_weight(), self.bias)
+        weights = self.weight.chunk(self.groups)
         parts = x.chunk(self.groups, 1)
         if algorithm == "contiguous":
             parts = [in_layout_of(x, part) for part in parts]

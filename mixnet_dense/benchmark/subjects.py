@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 
-from mixnet_dense.backbones import set_algorithm
+from mixnet_dense.backbones.algorithms import set_algorithm, set_channels_last
 from mixnet_dense.backbones.blocks import ConvNormAct
 from mixnet_dense.backbones.classifier import NAMES, build_classifier
 from mixnet_dense.engine.compiling import compile_backbone
@@ -67,11 +67,9 @@ def _randomised(model: nn.Module) -> nn.Module:
 def reference(model: nn.Module) -> nn.Module:
     """Make a model compute as timm does: split convolutions, NCHW, activations in place."""
     for module in model.modules():
-        if hasattr(module, "channels_last"):
-            module.channels_last = False
         if isinstance(module, ConvNormAct) and hasattr(module.act, "inplace"):
             module.act.inplace = True
-    return set_algorithm(model, "split")
+    return set_algorithm(set_channels_last(model, False), "split")
 
 
 def runners(

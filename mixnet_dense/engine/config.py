@@ -238,8 +238,7 @@ def input_files(config: Config, *others: str) -> Iterator[Path]:
 def ssdlite_head(config: Config) -> ConfigDict | None:
     """The part of a config for our SSDLite's head; None where the model has another."""
     head = config.model.get("bbox_head")
-    ours = isinstance(head, dict) and str(head.get("type")).endswith("SSDLiteHead")
-    return head if ours else None
+    return head if kind_of(head) == "SSDLiteHead" else None
 
 
 def is_local(dataset: ConfigDict) -> bool:

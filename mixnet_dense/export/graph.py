@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixnet_dense.backbones.algorithms import set_channels_last
 from mixnet_dense.backbones.blocks import upsample
 from mixnet_dense.export.description import Description
 from mixnet_dense.export.fuse import fuse
@@ -60,10 +61,7 @@ class Graph(nn.Module):
 
     def __init__(self, model: nn.Module, about: Description):
         super().__init__()
-        self.model, self.about = fuse(model), about
-        for module in self.model.modules():
-            if hasattr(module, "channels_last"):
-                module.channels_last = False
+        self.model, self.about = set_channels_last(fuse(model), False), about
         self.preprocess = Preprocess(about) if about.preprocess else nn.Identity()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
