@@ -372,6 +372,7 @@ COMMAND_LINES = [
     Bad("a table of latencies that is none", "latency det.py --table det.py",
         "det.py: its first line must be piece,size"),
     Bad("a device without rows", "latency det.py --device phone", "that 'phone' must bring"),
+    Bad("a sheet of no images", "browse det.py --count 0 --out sheet.html", "--count 0: must"),
     Bad("a negative shape", "complexity mixnet_s --shape -1 5", "--shape -1 5"),
     Bad("a giant shape", "complexity mixnet_s --shape 999999 999999", "--shape 999999"),
     Bad("an unknown source", "convert-weights k.pth o.pth --source caffe --model x", "caffe"),

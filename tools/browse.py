@@ -3,6 +3,7 @@
 import argparse
 
 from mixnet_dense.cli import add_config_arguments, parse, run
+from mixnet_dense.errors import InputError
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -11,7 +12,10 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument("--out", required=True, metavar="FILE.html", help="one file, with pictures")
     parser.add_argument("--count", type=int, default=24, help="of images (24)")
     parser.add_argument("--seed", type=int, default=0, help="of the augmentation (0)")
-    return parse(parser, argv)
+    args = parse(parser, argv)
+    if args.count < 1:
+        raise InputError(f"--count {args.count}: must be 1 or more")
+    return args
 
 
 def main(args: argparse.Namespace) -> None:
