@@ -3,14 +3,18 @@
 import functools
 import http.server
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections import Counter
 
 import pytest
 from mmengine.registry import init_default_scope
-from running import TINY_DETECTOR, TINY_SEGMENTER, tool
+from running import ROOT, TINY_DETECTOR, TINY_SEGMENTER, tool
 from test_survival import load, same, signal_at
 
 from mixnet_dense import shards
@@ -18,6 +22,7 @@ from mixnet_dense.engine.config import check_files, load_config
 from mixnet_dense.engine.shards import write_shards
 from mixnet_dense.errors import InputError, Stopped
 from mixnet_dense.registry import DATASETS
+from mixnet_dense.sample.build import build_sample
 
 SPLITS = ("train", "val", "test")
 
@@ -188,3 +193,71 @@ def test_webdataset_reads_our_files(packed):
     found = {row["__key__"]: row["jpg"] for row in webdataset.WebDataset(urls, shardshuffle=False)}
     opened = shards.Shards(packed / "detector")
     assert found == {name.removesuffix(".jpg"): opened.read(name) for name in opened.files}
+
+
+SEEN = '''
+import os
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class Seen(Hook):
+    """Writes the step, the loss and the images of each step, for each process."""
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        names = [os.path.basename(row.img_path) for row in data_batch["data_samples"]]
+        with open(f"{runner.work_dir}/seen-{runner.rank}.txt", "a") as file:
+            print(runner.iter, outputs["loss"].item(), *names, file=file)
+'''
+STEPS = """
+custom_imports = dict(imports=["mixnet_dense", "seen"])
+custom_hooks = [dict(type="Seen")]
+train_cfg = dict(max_epochs=1, val_interval=2)
+train_dataloader.update(batch_size=20, num_workers=1)
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=5))
+"""
+
+
+@pytest.mark.survival
+def test_2000_images_in_shards_on_two_processes_killed_and_resumed(tmp_path, monkeypatch):
+    build_sample(tmp_path / "sample", train=2000, val=4)
+    (tmp_path / "seen.py").write_text(SEEN)
+    text = TINY_DETECTOR.replace("SAMPLE", str(tmp_path / "sample")) + STEPS
+    (tmp_path / "c.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    counts = write_shards(load_config(str(tmp_path / "c.py")), tmp_path / "tars", megabytes=4)
+    assert counts["train"] == 2000
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+
+    def start(work, *options):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command += ["--nproc_per_node", 2, ROOT / "tests/running.py", "train", tmp_path / "c.py"]
+        command += ["--no-check", "--launcher", "pytorch", "--work-dir", tmp_path / work, *options]
+        log = open(tmp_path / f"{work}.txt", "a")
+        command = list(map(str, command))
+        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    def seen(work):
+        """The loss and the images of each step, by process and step, and how many were done."""
+        rows = {}
+        for rank in range(2):
+            lines = (tmp_path / work / f"seen-{rank}.txt").read_text().splitlines()
+            rows |= {(rank, int(line.split()[0])): line.split()[1:] for line in lines}
+        return rows, len(lines)
+
+    assert start("folders").wait(300) == 0
+    expected, steps = seen("folders")
+    assert steps == 50
+    names = Counter(name for row in expected.values() for name in row[1:])
+    assert len(names) == 2000 and set(names.values()) == {1}
+    options = ("--cfg-options", f"train_dataloader.dataset.data_root=shards://{tmp_path}/tars")
+    process, file = start("shards", *options), tmp_path / "shards/seen-0.txt"
+    while not (file.exists() and len(file.read_text().splitlines()) > 22):
+        assert process.poll() is None, (tmp_path / "shards.txt").read_text()
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert start("shards", "--resume", *options).wait(300) == 0
+    found, steps = seen("shards")
+    assert 50 < steps < 60  # those since the last checkpoint twice
+    assert found == expected

@@ -1,4 +1,4 @@
-"""Prepare data: `sample` makes a small set, `cityscapes` prepares your copy, `shards` packs a set."""
+"""Prepare data: `sample` makes a set, `cityscapes` prepares your copy, `shards` packs one."""
 
 import argparse
 from pathlib import Path
