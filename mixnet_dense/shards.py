@@ -137,7 +137,7 @@ class Shards:
     def _make_room(self, size: int) -> None:
         """Remove the shards that were not used for longest."""
         kept = []
-        for path in self._place.glob("*.tar"):
+        for path in self._place.glob("[!.]*.tar"):
             with suppress(FileNotFoundError):
                 kept.append((path.stat().st_mtime_ns, path.stat().st_size, path))
         size += sum(row[1] for row in kept)
