@@ -204,6 +204,10 @@ from mmengine.registry import HOOKS
 class Seen(Hook):
     """Writes the step, the loss and the images of each step, for each process."""
 
+    def before_train(self, runner):
+        with open(f"{runner.work_dir}/pid-{runner.rank}.txt", "w") as file:
+            print(os.getpid(), file=file)
+
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         names = [os.path.basename(row.img_path) for row in data_batch["data_samples"]]
         with open(f"{runner.work_dir}/seen-{runner.rank}.txt", "a") as file:
@@ -235,7 +239,7 @@ def test_2000_images_in_shards_on_two_processes_killed_and_resumed(tmp_path, mon
         command += ["--no-check", "--launcher", "pytorch", "--work-dir", tmp_path / work, *options]
         log = open(tmp_path / f"{work}.txt", "a")
         command = list(map(str, command))
-        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(command, stdout=log, stderr=log)
 
     def seen(work):
         """The loss and the images of each step, by process and step, and how many were done."""
@@ -255,7 +259,9 @@ def test_2000_images_in_shards_on_two_processes_killed_and_resumed(tmp_path, mon
     while not (file.exists() and len(file.read_text().splitlines()) > 22):
         assert process.poll() is None, (tmp_path / "shards.txt").read_text()
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    for path in (tmp_path / "shards").glob("pid-*.txt"):  # torchrun does not end them any more
+        os.kill(int(path.read_text()), signal.SIGKILL)
     process.wait()
     assert start("shards", "--resume", *options).wait(300) == 0
     found, steps = seen("shards")
