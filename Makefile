@@ -76,7 +76,7 @@ fuzz: $(VENV)/ready
 
 # Kill trainings at random moments, fill their disk, take their data away: ten minutes.
 test-survival: $(VENV)/ready
-	$(BIN) -m pytest -m survival -s tests/test_killed.py
+	$(BIN) -m pytest -m survival -s tests/test_killed.py tests/test_shards.py
 
 # The same tests on mmengine, mmcv-lite, mmdet and mmsegmentation as OpenMMLab released them.
 test-openmmlab: $(STOCK)/ready

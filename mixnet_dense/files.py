@@ -139,3 +139,12 @@ def read_text(path: Path) -> str:
 def json_number(value) -> float | None:
     """Round to seven digits. None for NaN, which the hosts give for undefined metrics."""
     return None if math.isnan(value) else float(f"{value:.7g}")
+
+
+def cache_folder() -> Path:
+    """Where fetched files are kept.
+
+    ``$MIXNET_DENSE_CACHE``, else ``$XDG_CACHE_HOME/mixnet_dense`` or ``~/.cache/mixnet_dense``.
+    """
+    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mixnet_dense")
+    return Path(os.environ.get("MIXNET_DENSE_CACHE") or default).expanduser()

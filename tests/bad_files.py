@@ -22,6 +22,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from tensorflow_files import graph_def, model_json, write_model
 
+from mixnet_dense.shards import index_of
+
 TRAIN = "sample/annotations/instances_train2017.json"
 VAL = TRAIN.replace("train", "val")
 PHOTO, TEST_PHOTO = "sample/train2017/000001.jpg", "sample/val2017/000001.jpg"
@@ -145,6 +147,29 @@ def picture(name, array):
     def make(folder: Path):
         (folder / name).unlink(missing_ok=True)
         Image.fromarray(np.asarray(array)).save(folder / name, format="PNG")
+
+    return make
+
+
+# -------------------------------------------------------------------- shards
+
+
+def shards(spoil=lambda folder: None):
+    """The images of det.py as shards, in ``tars/``; then spoil the folder."""
+
+    def make(folder: Path):
+        content = dict(url="", cache_gb=1, shards=[])
+        for split in ("train", "val"):
+            path = folder / f"tars/{split}-000000.tar"
+            path.parent.mkdir(exist_ok=True)
+            with tarfile.open(path, "w") as tar:
+                tar.add(folder / f"sample/{split}2017", f"{split}2017")
+            row = dict(name=path.name, size=path.stat().st_size, files=index_of(path))
+            content["shards"].append(row)
+        write("tars/shards.json", json.dumps(content))(folder)
+        for name in (TRAIN, VAL):
+            write(name.replace("sample", "tars"), (folder / name).read_bytes())(folder)
+        spoil(folder)
 
     return make
 

@@ -159,6 +159,79 @@ MASKS = [
         "no_such", write("sample/list.txt", "no_such\n")),
 ]  # fmt: skip
 
+PACKED = f"{SET} train_dataloader.dataset.data_root=shards://tars/"
+TAR, PACKED_TRAIN = "tars/train-000000.tar", TRAIN.replace("sample", "tars")
+SHARDS = [
+    Bad("no index", PACKED.replace("tars", "sample"), "no shards.json in its folders"),
+    Bad(
+        "an index that is cut off",
+        PACKED,
+        "tars/shards.json: is not JSON",
+        bad.shards(bad.cut("tars/shards.json")),
+    ),
+    Bad(
+        "an index of something else",
+        PACKED,
+        "tars/shards.json: is not an index of shards",
+        bad.shards(write("tars/shards.json", '{"shards": 3}')),
+    ),
+    Bad(
+        "no annotations beside it",
+        PACKED,
+        f"{PACKED_TRAIN}: not there",
+        bad.shards(bad.remove(PACKED_TRAIN)),
+    ),
+    Bad("a shard that is not there", PACKED, f"{TAR}: not there", bad.shards(bad.remove(TAR))),
+    Bad("a shard that is cut off", PACKED, f"{TAR}: has ", bad.shards(bad.cut(TAR))),
+    Bad(
+        "an image that is in no shard",
+        PACKED,
+        "1 of 8 files are in no shard of",
+        bad.shards(row("images", file=PACKED_TRAIN, file_name="no.jpg")),
+    ),
+    Bad(
+        "images that are in no shard, to be read by shards",
+        f"{SET} train_dataloader.sampler.type=mixnet_dense.ShardSampler",
+        "ShardSampler: sample/train2017/000000.jpg is in no shard",
+    ),
+    Bad(
+        "shards at an address that does not answer",
+        f"{PACKED} --no-check",
+        "cannot be fetched",
+        bad.shards(change("tars/shards.json", lambda c: c | {"url": "http://127.0.0.1:9"})),
+    ),
+    Bad(
+        "images at an address that does not answer",
+        f"{SET} train_dataloader.dataset.data_prefix.img=http://127.0.0.1:9/",
+        "is not a readable",
+    ),
+    Bad(
+        "a storage whose client is not installed",
+        f"{SET} train_dataloader.dataset.data_root=s3://bucket/",
+        "petrel",
+    ),
+    Bad("a target that is not empty", "prepare-data shards det.py --out sample", "--out sample"),
+    Bad(
+        "-5 megabytes a shard",
+        "prepare-data shards det.py --out tars --shard-mb -5",
+        "--shard-mb -5",
+    ),
+    Bad("a folder without tar files", "prepare-data shards sample", "sample: no *.tar there"),
+    Bad(
+        "a tar file that is cut off, to index",
+        "prepare-data shards tars",
+        f"{TAR}: is not a whole tar file",
+        bad.shards(bad.cut(TAR)),
+    ),
+    Bad(
+        "images of shards to pack",
+        "prepare-data shards det.py --out w --cfg-options "
+        "train_dataloader.dataset.data_root=shards://tars/",
+        "are not on this disk",
+        bad.shards(),
+    ),
+]
+
 CHECKPOINTS = [
     Bad("none there", TESTING, "'k.pth': no such file", bad.remove("k.pth")),
     Bad("a text", TESTING, "checkpoint 'k.pth'", write("k.pth", "no checkpoint")),
@@ -513,6 +586,7 @@ KINDS = {
     "Annotations": ANNOTATIONS,
     "Images": IMAGES,
     "Label maps": MASKS,
+    "Shards": SHARDS,
     "Checkpoints": CHECKPOINTS,
     "Configs": CONFIGS,
     "Command lines": COMMAND_LINES,

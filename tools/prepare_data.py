@@ -1,4 +1,4 @@
-"""Prepare data sets: `sample` makes a small one, `cityscapes` prepares your copy."""
+"""Prepare data: `sample` makes a set, `cityscapes` prepares your copy, `shards` packs one."""
 
 import argparse
 from pathlib import Path
@@ -36,6 +36,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "root", type=Path, nargs="?", default=Path("data/cityscapes"),
         help="folder of leftImg8bit/ and gtFine/ (data/cityscapes)",
     )  # fmt: skip
+    shards = commands.add_parser(
+        "shards",
+        help="pack the images and label maps of a config into tar files",
+        description="Write the images and label maps of a config's datasets into tar files of "
+        "WebDataset's kind, with an index. A folder of such files gets an index alone.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    shards.add_argument("config", help="a config's file or name, or a folder of tar files")
+    shards.add_argument("--out", type=Path, default=Path("data/shards"), help="folder to write")
+    shards.add_argument("--shard-mb", type=float, default=256, help="megabytes of a tar file")
+    shards.add_argument("--url", default="", help="where the tar files will be read from")
+    shards.add_argument(
+        "--cache-gb", type=float, default=50, help="of the tar files at --url, on each machine"
+    )
+    shards.add_argument(
+        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="change the config"
+    )
     return parse(parser, argv)
 
 
@@ -60,9 +77,28 @@ def prepare_cityscapes(args: argparse.Namespace) -> None:
         print(f"{split}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
 
 
+def prepare_shards(args: argparse.Namespace) -> None:
+    """Write tar files and their index, or the index alone, and say what is in them."""
+    from mixnet_dense.engine.config import load_config
+    from mixnet_dense.engine.shards import index_folder, write_shards
+
+    place = dict(url=args.url, cache_gb=args.cache_gb)
+    if Path(args.config).is_dir():
+        print(f"{index_folder(Path(args.config), **place)} files")
+        return
+    config = load_config(args.config, args.cfg_options)
+    for split, count in write_shards(config, args.out, args.shard_mb, **place).items():
+        print(f"{split}: {count} files")
+    print(f'wrote {args.out}; in the config: data_root="shards://{args.out}"')
+
+
 def main(args: argparse.Namespace) -> None:
     """Run the chosen command."""
-    commands = {"sample": prepare_sample, "cityscapes": prepare_cityscapes}
+    commands = {
+        "sample": prepare_sample,
+        "cityscapes": prepare_cityscapes,
+        "shards": prepare_shards,
+    }
     commands[args.command](args)
 
 

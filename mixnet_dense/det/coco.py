@@ -21,7 +21,7 @@ from mmdet.evaluation.metrics import coco_metric
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.logging import print_log
 
-from mixnet_dense import compat
+from mixnet_dense import compat, shards
 from mixnet_dense.errors import InputError, first_line, shorten
 from mixnet_dense.files import is_outside
 from mixnet_dense.registry import DATASETS, METRICS
@@ -58,6 +58,8 @@ class CocoDataset(HostDataset):
         paths = [row["img_path"] for row in rows]
         if isinstance(get_file_backend(paths[0], backend_args=self.backend_args), LocalBackend):
             _check_images(self.ann_file, paths)
+        elif paths[0].startswith(shards.SCHEME):
+            shards.find(paths[0])[0].check(paths, shards.local(self.ann_file))
         return rows
 
     def _read(self, path: str) -> COCO:

@@ -15,7 +15,6 @@ from mixnet_dense.engine.config import (
     datasets,
     input_files,
     is_local,
-    places,
     slips_named,
     ssdlite_head,
 )
@@ -53,13 +52,13 @@ def check_data(config: Config, whole: bool = True, fix: str | None = None) -> di
     for split in SPLITS:
         for dataset in datasets(config, (split,)):
             kind = kind_of(dataset)
-            if kind == "CocoDataset" and _on_disk(dataset):
+            if kind == "CocoDataset" and is_local(dataset):
                 checks[split] = _coco(dataset, _shapes(config))
                 checks[split].images(whole)
                 found[split] = checks[split].findings
                 if not whole:  # a training follows, which needs the content too
                     _hand_over(dataset, checks[split])
-            elif kind in ("CityscapesDataset", "MaskDataset") and _on_disk(dataset) and whole:
+            elif kind in ("CityscapesDataset", "MaskDataset") and is_local(dataset) and whole:
                 found[split] = _label_maps(dataset)
     if len(found) == 2:
         found["train"].also_in(found["val"])
@@ -102,7 +101,7 @@ def check_before_scoring(config: Config) -> None:
     line = [""]
     if is_main_process():
         for dataset in datasets(config, ("test",)):
-            if kind_of(dataset) == "CocoDataset" and _on_disk(dataset):
+            if kind_of(dataset) == "CocoDataset" and is_local(dataset):
                 line = [_spoilt(dataset, config.get("test_evaluator") or ())]
     broadcast_object_list(line)
     if line[0]:
@@ -132,10 +131,6 @@ def _spoilt(dataset: ConfigDict, metrics) -> str:
 
 def _named(content: dict) -> dict:
     return {row["id"]: row["file_name"] for row in content.get("images", ())}
-
-
-def _on_disk(dataset: ConfigDict) -> bool:
-    return is_local(dataset) and not any("://" in str(place) for place in places(dataset))
 
 
 def _coco(dataset: ConfigDict, shapes: Shapes) -> CocoCheck:

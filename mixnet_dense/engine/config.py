@@ -21,6 +21,7 @@ from mixnet_dense.engine.settings import (
 )
 from mixnet_dense.errors import InputError, first_line
 from mixnet_dense.export.hosted import exported_model, is_exported
+from mixnet_dense.shards import local
 from mixnet_dense.weights.load import load_model
 
 _SPLITS = ("train", "val", "test")
@@ -202,11 +203,11 @@ def check_files(config: Config, splits: Sequence[str] = _SPLITS) -> None:
         InputError: an annotation file or image folder does not exist.
     """
     for dataset in datasets(config, splits):
-        if not is_local(dataset):
-            continue
-        root = Path(dataset.get("data_root") or "")
+        root = dataset.get("data_root") or ""
         for name in places(dataset):
-            path = root / name
+            path = Path(root) / name
+            if _backend(dataset) != "local" or "://" in f"{root}{name}":
+                continue
             if path.exists() and not path.is_file() and not path.is_dir():
                 raise InputError(f"{path}: must be a file or a folder")
             if not path.exists():
@@ -232,7 +233,7 @@ def input_files(config: Config, *others: str) -> Iterator[Path]:
             if isinstance(metric, dict) and isinstance(metric.get("ann_file"), str):
                 yield Path(metric["ann_file"])
     for dataset in datasets(config):
-        yield Path(dataset.get("data_root") or "", dataset.get("ann_file") or "")
+        yield Path(local(dataset.get("data_root") or ""), dataset.get("ann_file") or "")
 
 
 def ssdlite_head(config: Config) -> ConfigDict | None:
@@ -242,8 +243,13 @@ def ssdlite_head(config: Config) -> ConfigDict | None:
 
 
 def is_local(dataset: ConfigDict) -> bool:
-    """Whether a dataset's files are said to be on this machine's disk."""
-    return (dataset.get("backend_args") or {}).get("backend", "local") == "local"
+    """Whether all of a dataset's files are said to be on this machine's disk, in folders."""
+    parts = dataset.get("data_root") or "", *places(dataset)
+    return _backend(dataset) == "local" and not any("://" in str(part) for part in parts)
+
+
+def _backend(dataset: ConfigDict) -> str:
+    return (dataset.get("backend_args") or {}).get("backend", "local")
 
 
 def image_pipeline(config: Config) -> list:

@@ -61,18 +61,19 @@ class SturdyDataset(Dataset):
             try:
                 sample = self.dataset[found]
             except _ERRORS as error:
-                if not (path := _lost_file(error)):
+                if isinstance(error, InputError) or not (path := _lost_file(error)):
                     raise
                 self._count(found, path)
             else:
                 return self._marked(sample, wanted) if self._tests and found != wanted else sample
             found = (found + 1) % len(self) if self._tests else np.random.randint(len(self))
 
-    def _count(self, index: int, path: Path) -> None:
+    def _count(self, index: int, path: str) -> None:
         known, self._unreadable[index] = bool(self._unreadable[index]), 1
         count = int(self._unreadable.sum())
-        if not path.parent.is_dir():
-            raise InputError(f"{path.parent}: is no longer there")
+        folder = Path(path).parent
+        if "://" not in path and not folder.is_dir():
+            raise InputError(f"{folder}: is no longer there")
         if count > self._allowed:
             more = f"; more than {self._allowed} of {len(self)} (survival.max_unreadable)"
             raise InputError(f"{path}: is not a readable image" + more * bool(self._allowed))
@@ -102,11 +103,11 @@ class SturdyDataset(Dataset):
             setattr(self.dataset, name, value)
 
 
-def _lost_file(error: BaseException) -> Path | None:
+def _lost_file(error: BaseException) -> str | None:
     """What a loading step of a pipeline was reading when it raised; None for any other error."""
     for frame, _ in walk_tb(error.__traceback__):
         if str(frame.f_globals.get("__name__")).endswith("transforms.loading"):
             step, row = (frame.f_locals.get(name) for name in ("self", "results"))
             kind = "seg_map_path" if type(step).__name__ == "LoadAnnotations" else "img_path"
-            return Path(row[kind]) if row and row.get(kind) else None
+            return str(row[kind]) if row and row.get(kind) else None
     return None

@@ -16,8 +16,13 @@ from pathlib import Path
 from mixnet_dense.errors import InputError, first_line
 from mixnet_dense.export.description import Description
 from mixnet_dense.export.sessions import Session
-from mixnet_dense.files import check_writable, put_in_place, write_errors_named, write_json
-from mixnet_dense.weights.published import cache_folder
+from mixnet_dense.files import (
+    cache_folder,
+    check_writable,
+    put_in_place,
+    write_errors_named,
+    write_json,
+)
 
 PACKAGE = "onnxruntime-web@1.30.0"
 SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"

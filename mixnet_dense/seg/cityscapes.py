@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmseg.datasets import CityscapesDataset as HostDataset
 from mmseg.evaluation.metrics import IoUMetric as HostMetric
 
+from mixnet_dense import shards
 from mixnet_dense.errors import InputError
 from mixnet_dense.files import is_outside
 from mixnet_dense.progress import on_all_cores
@@ -57,12 +58,17 @@ class CityscapesDataset(HostDataset):
         return super()._update_palette()
 
     def load_data_list(self) -> list[dict]:
+        self.ann_file = shards.local(self.ann_file)
         rows = super().load_data_list()
         folder = self.data_prefix["img_path"]
-        if not isinstance(get_file_backend(folder, backend_args=self.backend_args), LocalBackend):
-            return rows
         if not rows:
             raise InputError(f"{folder}: no *{self.img_suffix} there")
+        if folder.startswith(shards.SCHEME):
+            kinds = [kind for kind in ("img_path", "seg_map_path") if kind in rows[0]]
+            paths = [row[kind] for row in rows for kind in kinds]
+            shards.find(folder)[0].check(paths, self.ann_file or folder)
+        if not isinstance(get_file_backend(folder, backend_args=self.backend_args), LocalBackend):
+            return rows
         names = [os.path.relpath(row["img_path"], folder) for row in rows]
         outside = [name for name in names if is_outside(name)]
         if outside:

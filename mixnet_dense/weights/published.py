@@ -4,14 +4,13 @@ The weights are read once, converted with all checks of `conversion`, and kept i
 ``$MIXNET_DENSE_CACHE``, else ``$XDG_CACHE_HOME/mixnet_dense`` or ``~/.cache/mixnet_dense``.
 """
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from mixnet_dense import checkpoints
 from mixnet_dense.errors import InputError
-from mixnet_dense.files import check_writable
+from mixnet_dense.files import cache_folder, check_writable
 from mixnet_dense.weights import catalogue
 from mixnet_dense.weights.conversion import plan
 from mixnet_dense.weights.tensorflow_graph import Graph, read_graph
@@ -144,12 +143,6 @@ def fetch(name: str, given: str | None = None) -> str:
 def _kept(name: str, sha256: str) -> Path:
     """The file of the cache for these weights."""
     return cache_folder() / f"{name}-{sha256[:8]}.pth"
-
-
-def cache_folder() -> Path:
-    """Where fetched files are kept; the docstring of this module says where that is."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mixnet_dense")
-    return Path(os.environ.get("MIXNET_DENSE_CACHE") or default).expanduser()
 
 
 def _download(name: str, row: Published) -> Graph:
