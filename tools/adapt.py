@@ -15,6 +15,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument("--work-dir", required=True, metavar="DIR", help="for all that is written")
     parser.add_argument("--runtime", default="eager", help="eager (default), onnx or openvino")
     parser.add_argument("--threads", type=int, default=1, help="of the runtime (1)")
+    parser.add_argument("--size", nargs=2, type=int, metavar=("H", "W"), help="of the images")
     parser.add_argument("--repeats", type=int, default=20, help="rounds of a measurement (20)")
     parser.add_argument("--table", metavar="FILE", help="of latencies (DIR/latency.csv)")
     parser.add_argument(
@@ -40,10 +41,14 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument("--launcher", choices=("none", "pytorch"), default="none")
     parser.add_argument("--local-rank", "--local_rank", type=int, default=0, help="set by torchrun")
     args = parse(parser, argv)
-    if min(args.threads, args.repeats, args.steps, args.holdout) < 1 or args.proposals < 0:
+    positive = (args.threads, args.repeats, args.steps, args.holdout, *(args.size or [1]))
+    if min(*positive, args.proposals + 1) < 1:
         raise InputError(
-            "--threads, --repeats, --steps and --holdout must be 1 or more, --proposals 0 or more"
+            "--threads, --repeats, --steps, --holdout and --size must be 1 or more, --proposals "
+            "0 or more"
         )
+    if args.size and args.size[0] * args.size[1] > 2**25:
+        raise InputError(f"--size {args.size[0]} {args.size[1]}: at most {2**25} pixels")
     if not 0 < args.delta < 1:
         raise InputError(f"--delta {args.delta}: must be between 0 and 1")
     return args
@@ -59,6 +64,7 @@ def main(args: argparse.Namespace) -> None:
     from mixnet_dense.engine.config import check_files, load_config
     from mixnet_dense.engine.runner import launch, work_dir
     from mixnet_dense.engine.train import train
+    from mixnet_dense.files import check_writable
 
     config = load_config(args.config, args.cfg_options)
     together = Together(args.launcher)
@@ -67,7 +73,9 @@ def main(args: argparse.Namespace) -> None:
     folder = Path(work_dir(config, args.work_dir))
     if together.rank == 0:
         check_before_training(config)
-        clock = Clock(config, where, Path(args.table or folder / "latency.csv"), args.repeats)
+        table = Path(args.table or folder / "latency.csv")
+        check_writable(str(table))
+        clock = Clock(config, where, table, args.repeats, args.size)
     plan = Plan(args.budget, args.delta, args.steps, args.proposals, args.holdout)
     search = Search(config, args.checkpoint, plan, clock, folder / "search", together)
     found = search.run(args.resume)
@@ -82,8 +90,9 @@ def main(args: argparse.Namespace) -> None:
         )
     if not args.no_train:
         launch(config, args.launcher)
-        train(load_config(str(folder / "found.py")), str(folder),
-              resume="auto" if args.resume else None, check=False)  # fmt: skip
+        resume = "auto" if args.resume else None
+        config = load_config(str(folder / "found.py"))
+        train(config, str(folder / "trained"), resume=resume, check=False)
 
 
 if __name__ == "__main__":

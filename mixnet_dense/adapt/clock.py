@@ -3,6 +3,8 @@
 import contextlib
 import copy
 import io
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +14,9 @@ from torch import nn
 
 from mixnet_dense.adapt import latency
 from mixnet_dense.backbones.arch import Network
+from mixnet_dense.backbones.found import write_network
 from mixnet_dense.benchmark.subjects import build_model
+from mixnet_dense.errors import InputError
 from mixnet_dense.export.description import pipeline_resize
 from mixnet_dense.registry import MODELS
 
@@ -20,16 +24,12 @@ PARTS = ("neck", "bbox_head", "decode_head")
 """What a config may give ``in_channels`` to, which follow from the table."""
 
 
-def with_arch(config: Config, arch: Network | str | None) -> Config:
-    """A config with another table; channels that neck and head are given follow it.
-
-    Without ``arch`` it is the config's own.
-    """
+def with_arch(config: Config, arch: str | Path) -> Config:
+    """A config with the table of a file; channels that neck and head are given follow it."""
     config = copy.deepcopy(config)
-    if arch is not None:
-        config.model.backbone.arch = arch
-        for part in PARTS:
-            (config.model.get(part) or {}).pop("in_channels", None)
+    config.model.backbone.arch = str(arch)
+    for part in PARTS:
+        (config.model.get(part) or {}).pop("in_channels", None)
     return config
 
 
@@ -43,17 +43,30 @@ class Clock:
     """Latencies of tables of a config from a file of pieces, which it fills.
 
     Args:
-        config, where, file: see `latency.predicted` and `latency.read_table`.
+        config, where, file, repeats: see `latency.predicted` and `latency.read_table`.
+        size: height and width of the images; by default as the test pipeline resizes them.
+
+    Raises:
+        InputError: the file is no table; or no size is given and the pipeline has none.
     """
 
-    def __init__(self, config: Config, where: latency.Where, file: Path, repeats: int):
+    def __init__(
+        self, config: Config, where: latency.Where, file: Path, repeats: int,
+        size: Sequence[int] | None,
+    ):  # fmt: skip
         self.config, self.where, self.file, self.repeats = config, where, file, repeats
-        self.size = tuple(pipeline_resize(config)["resized"])
+        size = size or pipeline_resize(config).get("resized")
+        if not size:
+            raise InputError("--size H W: must be given, the test pipeline resizes to no one size")
+        self.size = tuple(size)
         self.table = latency.read_table(file)
 
-    def ms(self, network: Network | str | None) -> float:
-        """The latency of a table, a file of one, or the config's own."""
-        model, threads = build_model(with_arch(self.config, network)), torch.get_num_threads()
+    def ms(self, network: Network) -> float:
+        """The latency of a table."""
+        with tempfile.TemporaryDirectory() as folder:  # a file has the table that is built
+            write_network(f"{folder}/table.json", network)
+            model = build_model(with_arch(self.config, f"{folder}/table.json"))
+        threads = torch.get_num_threads()
         arguments = (model, self.size, self.where, self.table, self.repeats)
         try:
             with contextlib.redirect_stderr(io.StringIO()):  # a progress of its own

@@ -129,10 +129,11 @@ class Search:
             raise InputError(f"{state}: is there already; --resume goes on, or another --work-dir")
         if state.exists():
             return self._read(state)
-        ms = self.clock.ms(None)
+        network = self.seed_model.backbone.network
+        ms = self.clock.ms(network)
         budget_ms(self.plan.budget, ms)
         row = _row(0, 0, "", "the network as it is", ms)
-        self._write_table(row, self.seed_model.backbone.network)
+        self._write_table(row, network)
         self._save([row])
         return [row]
 
@@ -220,7 +221,7 @@ class Search:
 
     def _build(self, row: Row) -> nn.Module:
         with slips_named("config"):
-            return build(with_arch(self.config, str(self._file(row, ".json"))))
+            return build(with_arch(self.config, self._file(row, ".json")))
 
     def _choose(self, best: Row) -> None:
         """Mark a row as chosen, and remove the weights and tables of the others."""
