@@ -4,7 +4,6 @@ import csv
 import json
 import multiprocessing
 import os
-import socket
 
 import pytest
 import torch
@@ -180,13 +179,11 @@ def test_stopped_and_resumed_it_makes_the_same_choices(search, monkeypatch):
 
 
 def test_two_processes_make_the_choices_of_one(search):
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
+    store = torch.distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
 
     def one_of_two(rank):
         os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="localhost")
-        os.environ.update(MASTER_PORT=port)
+        os.environ.update(MASTER_PORT=str(store.port), TORCHELASTIC_USE_AGENT_STORE="True")
         search("two", "--launcher", "pytorch")
 
     context = multiprocessing.get_context("fork")

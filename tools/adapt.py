@@ -24,9 +24,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument(
         "--delta", type=float, default=0.02, help="share of the latency that a step saves (0.02)"
     )
-    parser.add_argument(
-        "--steps", type=int, default=30, help="of training for each proposal (30)"
-    )
+    parser.add_argument("--steps", type=int, default=30, help="of training for each proposal (30)")
     parser.add_argument(
         "--proposals",
         type=int,
@@ -55,6 +53,7 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
+    from mixnet_dense.adapt.choice import parse_budget
     from mixnet_dense.adapt.clock import Clock
     from mixnet_dense.adapt.latency import here
     from mixnet_dense.adapt.result import write_found
@@ -66,6 +65,7 @@ def main(args: argparse.Namespace) -> None:
     from mixnet_dense.engine.train import train
     from mixnet_dense.files import check_writable
 
+    parse_budget(args.budget)
     config = load_config(args.config, args.cfg_options)
     together = Together(args.launcher)
     check_files(config, ("train", "val"))

@@ -68,20 +68,30 @@ def promising(
             yield place, proposal
 
 
-def budget_ms(text: str, latency: float) -> float:
-    """A budget such as ``8ms`` or ``70%`` of a latency, in ms.
+def parse_budget(text: str) -> tuple[float, str]:
+    """The number and the unit of a budget such as ``8ms`` or ``70%``.
 
     Raises:
-        InputError: another form, or the network is as fast already.
+        InputError: another form.
     """
-    for unit, scale in (("ms", 1), ("%", latency / 100)):
+    for unit in ("ms", "%"):
         number = text.removesuffix(unit)
-        if number != text and number.replace(".", "", 1).isdigit() and float(number) > 0:
-            wanted = scale * float(number)
-            if wanted >= latency:
-                raise InputError(f"--budget {text}: the network takes {latency:.2f} ms already")
-            return wanted
+        if number != text and number.replace(".", "", 1).isdecimal() and float(number) > 0:
+            return float(number), unit
     raise InputError(f"--budget {text}: must be such as 8ms or 70%")
+
+
+def budget_ms(text: str, latency: float) -> float:
+    """A budget, see `parse_budget`, in ms; ``%`` is of the ``latency`` in ms.
+
+    Raises:
+        InputError: the network is as fast already.
+    """
+    number, unit = parse_budget(text)
+    wanted = number if unit == "ms" else number * latency / 100
+    if wanted >= latency:
+        raise InputError(f"--budget {text}: the network takes {latency:.2f} ms already")
+    return wanted
 
 
 def write_rows(file: Path, rows: Sequence[Row], target: float) -> None:

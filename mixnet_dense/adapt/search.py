@@ -10,7 +10,7 @@ beginning is trained for the same short time before it is compared with.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
