@@ -31,6 +31,7 @@ MAPS = "sample/gtFine/train/sample/sample_000001_000000_gtFine_labelTrainIds.png
 SEGMENTED = "train seg.py --work-dir w"
 RESUMED, SET = f"{TRAINING} --resume", f"{TRAINING} --cfg-options"
 CONVERTED = "convert-weights {} out.pth --source tensorflow --model ssdlite_mobilenetv2_coco"
+ADAPTED = "adapt det.py k.pth --budget 70% --work-dir w"
 OWN = "new-config photos --out my.py"
 OWN_MASKS = f"{OWN} --task segmentation --model lraspp_mobilenetv3_small"
 EXPORTED = "predict det.py x.pt sample/val2017/000001.jpg --out found"
@@ -440,6 +441,19 @@ COMMAND_LINES = [
     Bad("a plot that is a text", "benchmark mixnet_s --plot p.txt", "--plot p.txt: must end in"),
     Bad("an unknown network", "benchmark mixnet_xl", "mixnet_xl"),
     Bad("an unknown network to count", "complexity mixnet_xl", "mixnet_xl"),
+    Bad("a budget without a unit", f"{ADAPTED} --budget 8", "--budget 8: must be such as 8ms"),
+    Bad("0 steps for a proposal", f"{ADAPTED} --steps 0", "--threads, --repeats, --steps"),
+    Bad("a step that saves it all", f"{ADAPTED} --delta 1", "--delta 1.0: must be between 0 and 1"),
+    Bad("an unknown runtime of a search", f"{ADAPTED} --runtime caffe", "--runtime caffe: must be"),
+    Bad("a segmenter's checkpoint for a detector", ADAPTED.replace("k.pth", "s.pth"),
+        "is of another model"),
+    Bad("a search that holds out all images", f"{ADAPTED} --holdout 8", "of 8 images 0 are left"),
+    Bad("a search for a device without rows", f"{ADAPTED} --holdout 3 --device phone",
+        "that 'phone' must bring"),
+    Bad("a search that is there already", f"{ADAPTED} --holdout 3", "is there already; --resume",
+        write("w/search/state.json", "{}")),
+    Bad("a search's state that is none", f"{ADAPTED} --holdout 3 --resume",
+        "state.json: is not the state of a search", write("w/search/state.json", "{}")),
     Bad("an unknown runtime", "latency det.py --runtime caffe", "--runtime caffe: must be one of"),
     Bad("0 threads", "latency det.py --threads 0", "--threads, --repeats and --size"),
     Bad("a table of latencies that is none", "latency det.py --table det.py",

@@ -5,6 +5,7 @@ that share it. Ours: fewer kernel sizes in one mixed convolution (MixConv sectio
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -84,25 +85,44 @@ def propose(
         saves: whether a table's latency is low enough for this step.
         divisor: of all new numbers of channels.
     """
+    found = (first_saving(smaller, saves) for smaller in choices(network, divisor).values())
+    return filter(None, found)
+
+
+def choices(network: Network, divisor: int = 8) -> dict[str, list[Proposal]]:
+    """All smaller tables by the place that changes, such as ``block 3: expansion``.
+
+    Those of a place are in order, the largest first.
+    """
+    found = {}
     for index, block in enumerate(network.blocks):
-        tables = ((c, with_expansion(network, index, c)) for c in snapped(block.expansion, divisor))
-        yield from _first(f"block {index}: expansion {block.expansion}", tables, saves)
+        tables = [(c, with_expansion(network, index, c)) for c in snapped(block.expansion, divisor)]
+        found[f"block {index}: expansion"] = block.expansion, tables
         counts = range(len(block.kernels) - 1, 0, -1)
-        fewer = (with_fewer_kernels(network, index, count) for count in counts)
-        tables = ((table.blocks[index].kernels, table) for table in fewer)
-        yield from _first(f"block {index}: kernels {block.kernels}", tables, saves)
+        fewer = [with_fewer_kernels(network, index, count) for count in counts]
+        tables = [(table.blocks[index].kernels, table) for table in fewer]
+        found[f"block {index}: kernels"] = block.kernels, tables
     for group in shared_bottlenecks(network):
         own = network.stem if group[0] == STEM else network.blocks[group[0]].out_channels
-        tables = ((c, with_bottleneck(network, group, c)) for c in snapped(own, divisor))
+        tables = [(c, with_bottleneck(network, group, c)) for c in snapped(own, divisor)]
         names = ", ".join("stem" if index == STEM else str(index) for index in group)
-        yield from _first(f"bottleneck of {names}: {own}", tables, saves)
+        found[f"bottleneck of {names}:"] = own, tables
+    return {
+        place: [Proposal(f"{place} {old} to {new}", table) for new, table in tables if table]
+        for place, (old, tables) in found.items()
+    }
 
 
-def _first(what: str, tables, saves: Callable[[Network], bool]) -> Iterator[Proposal]:
-    for new, network in tables:
-        if network is not None and saves(network):
-            yield Proposal(f"{what} to {new}", network)
-            return
+def first_saving(
+    proposals: Sequence[Proposal], saves: Callable[[Network], bool]
+) -> Proposal | None:
+    """The first of a place's proposals that saves enough, found by halving; None if none does.
+
+    A smaller table is taken to be the faster one. Where it is not, what is found still saves
+    enough, but a larger table may, too.
+    """
+    index = bisect_left(proposals, True, key=lambda proposal: saves(proposal.network))
+    return proposals[index] if index < len(proposals) else None
 
 
 def _same_kind(old: Network, new: Network) -> Network | None:
