@@ -6,10 +6,11 @@ import pytest
 import torch
 from running import TINY_DETECTOR, TINY_SEGMENTER, tool
 
-from mixnet_dense.adapt import latency
+from mixnet_dense.adapt import latency, names
 from mixnet_dense.adapt.latency import COLUMNS, Where, pieces, predicted, read_table, write_table
 from mixnet_dense.benchmark.subjects import build
 from mixnet_dense.errors import InputError
+from mixnet_dense.export import fuse
 
 PHONE = Where("tflite", 1, "a phone")
 
@@ -21,27 +22,41 @@ def model(tmp_path_factory):
     return build(str(file)).eval()
 
 
-def test_the_pieces_are_the_whole_model(model):
+def test_each_part_is_in_two_pairs_and_taken_off_once(model):
     body, parts = model.backbone, pieces(model, (64, 96))
-    flat = [piece for listed in parts.values() for piece in listed]
-    assert len(flat) == len(body.blocks) + 3  # stem, last, head
-    assert ("stem 8 HSwish", "64x96") in parts
-    inside = [name for name, size in parts if name.startswith("block") and size == "8x12"]
-    assert inside[0].startswith("block 8-") and " stride 1 " in inside[0]
-    (head,) = [listed for (name, _), listed in parts.items() if name.startswith("LRASPPHead")]
+    counts = {name: times for (name, _), (_, times) in parts.items()}
+    assert sum(times for times in counts.values() if times > 0) == len(body.blocks) + 2
+    assert sum(times for times in counts.values() if times < 0) == -len(body.blocks) - 1
+    first = names.block(body, 0)
+    assert counts[f"stem 8 HSwish + {first}"] == 1 and counts[first] == -1
+    size = next(size for (name, size) in parts if name.startswith("stem"))
+    assert size == "64x96"
+
+
+def test_a_pair_computes_what_the_network_does(model):
+    """From the stem to the head, each piece from the maps of the pieces before it."""
+    body, parts = fuse(model).backbone, pieces(model, (64, 96))
     images = torch.randn(1, 3, 64, 96)
+    name, size = next((n, s) for n, s in parts if " + LRASPPHead" in n)
     with torch.no_grad():
         taps, (own,) = body(images), latency.whole(model, (64, 96))(images)
-        joined = torch.cat([tap.flatten(1) for tap in taps], 1)
-        torch.testing.assert_close(head[0](joined)[0], own, rtol=1e-4, atol=1e-4)
+        x = body.stem(images)
+        (pair,) = [piece for (n, _), (piece, _) in parts.items() if n.startswith("stem")]
+        torch.testing.assert_close(pair(images), body.blocks[0](x)[-1], rtol=1e-4, atol=1e-4)
+        for block in body.blocks:
+            x = block(x)[-1]
+        joined = torch.cat([taps[0].flatten(1), x.flatten(1)], 1)
+        found = parts[name, size][0](joined)[0]
+    torch.testing.assert_close(found, own, rtol=1e-4, atol=1e-4)
 
 
 def test_a_table_from_another_device_is_summed_and_nothing_is_measured(model):
     parts = pieces(model, (64, 96))
-    table = {PHONE.key(*latency.CALL): 0.5} | {PHONE.key(*name): 2.0 for name in parts}
+    table = {PHONE.key(*name): 2.0 if times > 0 else 1.5 for name, (_, times) in parts.items()}
     total, new = predicted(model, (64, 96), PHONE, table, repeats=1)
-    # the call of the runtime is in each of the pieces, and once in the whole
-    assert total == 0.5 + 1.5 * (len(model.backbone.blocks) + 3) and not new
+    # n blocks: n + 2 pairs, and n + 1 parts that are in two of them
+    blocks = len(model.backbone.blocks)
+    assert total == 2 * (blocks + 2) - 1.5 * (blocks + 1) and not new
     table.popitem()
     with pytest.raises(InputError, match="LRASPPHead.*one of 1 that 'a phone' must bring"):
         predicted(model, (64, 96), PHONE, table, repeats=1)

@@ -3,14 +3,19 @@
 A table is a CSV of `COLUMNS`: what the piece is, its input size, threads, runtime, device, and the
 milliseconds. Pieces that it lacks are measured here and added; one measured elsewhere, such as on a
 phone, is brought as such a file.
+
+A runtime copies each input and output into its own memory layout, and a part measured alone has
+these copies, which the network has not. So two neighbours are measured together, each part also
+alone, and the network is the pairs less what is in two of them: (a, b) + (b, c) - b.
 """
 
 import csv
 import math
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
+from functools import reduce
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
@@ -22,14 +27,13 @@ from mixnet_dense.benchmark.presentation import machine
 from mixnet_dense.errors import InputError
 from mixnet_dense.export import fuse
 from mixnet_dense.export.formats import FORMATS, need
-from mixnet_dense.export.writers import onnx_model
 from mixnet_dense.files import read_text, written_whole
 from mixnet_dense.progress import Progress
 from mixnet_dense.timing import timer
 
 COLUMNS = ("piece", "size", "threads", "runtime", "device", "ms")
-CALL = ("call", "1x1")
 _WARM_UP = 3
+_OTHER_DATA = torch.zeros(2**20)  # 4 MiB, more than a core's own cache has
 RUNTIMES = ("eager", "onnx", "openvino")
 
 Key = tuple[str, str, str, str, str]
@@ -75,7 +79,6 @@ class Piece(nn.Module):
         self.sample = torch.rand(self.shapes[0])
         if len(self.shapes) > 1:
             self.sample = torch.rand(1, sum(map(math.prod, self.shapes)))
-        self.about = SimpleNamespace(batch=1, outputs=["out"])
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         if len(self.shapes) == 1:
@@ -97,35 +100,60 @@ def whole(model: nn.Module, size: tuple[int, int]) -> Piece:
     return Piece(fused, lambda x: _flat(fused(x, mode="tensor")), [(1, 3, *size)])
 
 
-def pieces(model: nn.Module, size: tuple[int, int]) -> dict[tuple[str, str], list[Piece]]:
-    """A model's stem, blocks, last convolution and the rest, by their names and input sizes.
+def pieces(model: nn.Module, size: tuple[int, int]) -> dict[tuple[str, str], tuple[Piece, int]]:
+    """What is measured of a model, by name and input size, and how often it counts.
 
-    Equal blocks share a name; the list has all of them.
+    The parts are stem, blocks, last convolution, and neck and head as one. Two neighbours count
+    once for each time they are in the network; a part between two others counts less than zero.
     """
     fused = fuse(model)
     body, found = fused.backbone, {}
     parts = [(names.stem(body), body.stem)]
     parts += [(names.block(body, index), block) for index, block in enumerate(body.blocks)]
     parts += [(names.last(body), body.last)] if hasattr(body, "last") else []
-    inputs = {}
-    hooks = [
-        part.register_forward_pre_hook(lambda m, x: inputs.update({m: x[0].shape}))
-        for _, part in parts
-    ]
+    inputs, outputs = {}, {}
+
+    def note(module, args, output):
+        inputs[module], outputs[module] = args[0].shape, _flat(output)[-1]
+
+    hooks = [part.register_forward_hook(note) for _, part in parts]
     with torch.inference_mode():
         taps = body(torch.zeros(1, 3, *size))
     for hook in hooks:
         hook.remove()
-    for name, part in parts:
-        piece = Piece(part, lambda x, p=part: _flat(p(x))[-1:], [inputs[part]])
-        found.setdefault((name, names.size([inputs[part]])), []).append(piece)
-    shapes = [tap.shape for tap in taps]
-    rest = Piece(fused, lambda x: _flat(_rest(fused, x)), shapes)
-    return found | {(names.rest(fused), names.size(shapes)): [rest]}
+
+    def count(name: str, piece: Piece, times: int) -> None:
+        key = name, names.size(piece.shapes)
+        known, before = found.get(key, (piece, 0))
+        found[key] = known, before + times
+
+    for name, part in parts[1:]:
+        count(name, _chain([part], inputs[part]), -1)
+    for (first, a), (second, b) in zip(parts, parts[1:], strict=False):
+        count(f"{first} + {second}", _chain([a, b], inputs[a]), 1)
+    name, part = parts[-1]
+    place = [tap is outputs[part] for tap in taps].index(True)
+    shapes = [inputs[part] if tap is outputs[part] else tap.shape for tap in taps]
+
+    def end(maps: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        maps = list(_flat(maps))
+        maps[place] = _flat(part(maps[place]))[-1]
+        return _flat(_rest(fused, tuple(maps)))
+
+    count(f"{name} + {names.rest(fused)}", Piece(fused, end, shapes), 1)
+    return found
 
 
-def _rest(model: nn.Module, taps: tuple[Tensor, ...] | Tensor):
-    taps = (taps,) if isinstance(taps, Tensor) else taps
+def _chain(parts: Sequence[nn.Module], shape: torch.Size) -> Piece:
+    """Parts one after the other, the last map of each into the next."""
+
+    def call(images: Tensor) -> Tensor:
+        return reduce(lambda x, part: _flat(part(x))[-1], parts, images)
+
+    return Piece(nn.ModuleList(parts), call, [shape])
+
+
+def _rest(model: nn.Module, taps: tuple[Tensor, ...]):
     if hasattr(model, "bbox_head"):
         return model.bbox_head(model.neck(taps))
     return model.decode_head(taps)
@@ -141,13 +169,17 @@ def runner(piece: Piece, where: Where) -> Callable[[], object]:
         if sample.dim() == 4:  # as the stem makes them
             sample = sample.contiguous(memory_format=torch.channels_last)
         return torch.inference_mode()(lambda: piece(sample))
-    import onnx
-
     set_channels_last(piece, False)
-    piece.about.outputs = [f"out{index}" for index in range(count)]
+    outputs = [f"out{index}" for index in range(count)]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = str(Path(folder, "piece.onnx"))
-        onnx.save(onnx_model(piece, sample), path)
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            # The older exporter: 0.05 s a piece, where dynamo takes 2 s, for equally fast files.
+            torch.onnx.export(
+                piece, (sample,), path, dynamo=False,
+                input_names=["images"], output_names=outputs,
+            )  # fmt: skip
         call, _ = FORMATS[where.runtime].open(path, where.threads)
     values = sample.numpy()
     return lambda: call(values)
@@ -156,9 +188,9 @@ def runner(piece: Piece, where: Where) -> Callable[[], object]:
 def time_pieces(wanted: dict[Key, Piece], where: Where, repeats: int) -> dict[Key, float]:
     """The fastest of several rounds, in milliseconds.
 
-    In a round each piece is called once, in the order of the network, so that the caches hold what
-    the pieces before have left. The fastest, because other load can only add, and adds most to the
-    many short calls of pieces.
+    In a round each piece is called once, after other data has filled the processor's own cache: so
+    the time does not depend on how many pieces are measured together. The fastest, because other
+    load can only add, and adds most to the many short calls of pieces.
     """
     if not wanted:
         return {}
@@ -170,6 +202,7 @@ def time_pieces(wanted: dict[Key, Piece], where: Where, repeats: int) -> dict[Ke
     fastest = dict.fromkeys(wanted, math.inf)
     for _ in range(_WARM_UP + repeats):
         for key, function in functions.items():
+            _OTHER_DATA.add_(1)
             start = timer()
             function()
             fastest[key] = min(fastest[key], 1000 * (timer() - start))
@@ -224,16 +257,11 @@ def predicted(
 ) -> tuple[float, dict[Key, float]]:
     """The sum over the pieces, and the rows that were measured for it because the table had none.
 
-    The row `CALL` is what a runtime takes for an empty network: it is in the time of each piece,
-    and once in the time of the whole.
-
     Raises:
         InputError: the table lacks a piece, and its device is not this machine.
     """
-    call = where.key(*CALL)
-    parts = {where.key(*name): listed for name, listed in pieces(model, size).items()}
-    parts[call] = [Piece(nn.ReLU(), lambda x: x.relu(), [(1, 8, 1, 1)])]
-    missing = {key: listed[0] for key, listed in parts.items() if key not in table}
+    parts = {where.key(*name): part for name, part in pieces(model, size).items()}
+    missing = {key: piece for key, (piece, _) in parts.items() if key not in table}
     if missing and where.device != machine("cpu", where.threads)["cpu"]:
         raise InputError(
             f"--table: has no row {','.join(next(iter(missing)))}, one of {len(missing)} that "
@@ -241,5 +269,4 @@ def predicted(
         )
     new = time_pieces(missing, where, repeats)
     known = table | new
-    own = (len(listed) * (known[key] - known[call]) for key, listed in parts.items())
-    return known[call] + sum(own), new
+    return sum(times * known[key] for key, (_, times) in parts.items()), new
