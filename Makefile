@@ -7,7 +7,7 @@ DEMO := work_dirs/demo
 DEMO_SEG := work_dirs/demo-seg
 
 .PHONY: demo demo-seg test test-weights test-real test-export test-shipped test-reuse test-browser \
-	test-tutorial test-survival test-openmmlab docs fuzz lint format clean
+	test-tutorial test-survival test-scaling test-gpu test-openmmlab docs fuzz lint format clean
 
 # Train MixNet-S SSDLite on the embedded sample, evaluate it, draw what it finds.
 demo: $(VENV)/ready
@@ -77,6 +77,14 @@ fuzz: $(VENV)/ready
 # Kill trainings at random moments, fill their disk, take their data away: ten minutes.
 test-survival: $(VENV)/ready
 	$(BIN) -m pytest -m survival -s tests/test_killed.py tests/test_shards.py
+
+# Two and four processes train to the weights of one: two minutes.
+test-scaling: $(VENV)/ready
+	$(BIN) -m pytest -m scaling
+
+# Compare a GPU with the CPU. GPU_TESTS_ON=cpu runs the tests without one.
+test-gpu: $(VENV)/ready
+	$(BIN) -m pytest -m gpu
 
 # The same tests on mmengine, mmcv-lite, mmdet and mmsegmentation as OpenMMLab released them.
 test-openmmlab: $(STOCK)/ready

@@ -80,7 +80,7 @@ def test_commands_are_known_and_their_arguments_parse(text):
         if words[0] == "make":
             assert words[1] in targets
         elif not (found := ours(words)):
-            script = words[1] if words[0] == "python" and words[1:] else ""
+            script = words[1] if words[0] in ("python", "bash") and words[1:] else ""
             known = words[0] in _OTHERS | {"mixnet-dense"} or script == "-m"
             assert known or (ROOT / script).is_file(), words
         elif found[1] and "NAME" not in found[0]:

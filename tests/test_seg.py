@@ -5,6 +5,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.registry import MODELS as HOST_MODELS
 from mmseg.structures import SegDataSample
 from running import shell
 from torch import nn
@@ -202,6 +204,53 @@ def test_labels_that_are_all_ignored_give_no_loss(whole):
     losses["decode.loss_ce"].backward()
     assert losses["decode.loss_ce"] == 0 and losses["decode.acc_seg"].isfinite()
     assert all((p.grad == 0).all() for p in whole.parameters())
+
+
+def maps_and_labels():
+    """A head, its logits and the label maps of three images, most of the first one ignored."""
+    torch.manual_seed(0)
+    loss = dict(type="CrossEntropyLoss", avg_non_ignore=True)
+    head = LRASPPHead((8, 8), 8, num_classes=5, loss_decode=loss)
+    labels = torch.randint(0, 5, (3, 1, 17, 23))
+    labels[0, :, 2:] = 255
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=each)) for each in labels]
+    return head, torch.randn(3, 5, 3, 4, requires_grad=True), samples
+
+
+@pytest.mark.parametrize("ignored", [255, 2])
+def test_losses_of_one_process_are_mmsegs(ignored):
+    head, logits, samples = maps_and_labels()
+    head.ignore_index = ignored
+    samples = samples if ignored == 255 else samples[1:]
+    other = dict(type="CrossEntropyLoss", loss_name="loss_weighted", class_weight=[1.0] * 4 + [2.0])
+    head.loss_decode = nn.ModuleList([head.loss_decode, HOST_MODELS.build(other)])
+    logits = logits[-len(samples) :]
+    found = head.loss_by_feat(logits, samples)
+    expected = BaseDecodeHead.loss_by_feat(head, logits, samples)
+    assert found.keys() == expected.keys() == {"loss_ce", "loss_weighted", "acc_seg"}
+    torch.testing.assert_close(found["acc_seg"], expected["acc_seg"].squeeze())
+    for name in ("loss_ce", "loss_weighted"):
+        assert torch.equal(found[name], expected[name])
+        pair = [torch.autograd.grad(losses[name], logits)[0] for losses in (found, expected)]
+        assert torch.equal(*pair)
+
+
+def test_processes_with_parts_of_a_batch_have_its_gradient_together(monkeypatch):
+    head, logits, samples = maps_and_labels()
+    parts, counted = (slice(0, 1), slice(1, None)), []
+
+    def gradient(part):
+        loss = head.loss_by_feat(logits[part], samples[part])["loss_ce"]
+        return torch.autograd.grad(loss, logits)[0]
+
+    whole = gradient(slice(None))
+    reduce = "mixnet_dense.seg.losses.all_reduce"
+    monkeypatch.setattr(reduce, lambda count, _: counted.append(count.clone()))
+    alone = [gradient(part) for part in parts]
+    assert counted[0] != counted[1]
+    monkeypatch.setattr(reduce, lambda count, _: count.fill_(sum(counted) / 2))
+    torch.testing.assert_close(sum(map(gradient, parts)) / 2, whole)
+    assert not torch.allclose(sum(alone) / 2, whole)
 
 
 def test_weights_of_imagenet_fit_as_far_as_the_last_stage(tmp_path):

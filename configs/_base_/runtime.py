@@ -5,6 +5,8 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
     dist_cfg=dict(backend="nccl"),
 )
+# How several processes share gradients, see docs/scaling.md.
+model_wrapper_cfg = dict(gradient_as_bucket_view=True)
 log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
 log_level = "INFO"
 load_from = None

@@ -5,6 +5,7 @@ from mixnet_dense import compat
 with compat.quiet_imports():
     from mixnet_dense.det.anchors import SSDLiteAnchorGenerator
     from mixnet_dense.det.coco import CocoDataset, CocoMetric
+    from mixnet_dense.det.coder import BoxCoder
     from mixnet_dense.det.detector import SSDLite
     from mixnet_dense.det.head import SSDLiteHead
     from mixnet_dense.det.losses import SigmoidLoss, SoftmaxLoss
@@ -13,6 +14,7 @@ with compat.quiet_imports():
     from mixnet_dense.det.transforms import ExpandMinIoURandomCrop
 
 __all__ = [
+    "BoxCoder",
     "CocoDataset",
     "CocoMetric",
     "ExpandMinIoURandomCrop",

@@ -38,7 +38,7 @@ class SSDLiteHead(SSDHead):
         num_classes: without the background, which has the last slot.
         in_channels: of each map.
         anchor_generator: see `SSDLiteAnchorGenerator`.
-        bbox_coder: as in mmdet; variances 0.1 and 0.2 as in SSD.
+        bbox_coder: `BoxCoder` or another of mmdet's; variances 0.1 and 0.2 as in SSD.
         loss_cls: `SoftmaxLoss` or `SigmoidLoss`; scores are the softmax or the sigmoid.
         norm_cfg, act_cfg, init_cfg: as in mmcv.
         train_cfg: ``iou_threshold``, ``crowd_iof`` (see `targets.match`); ``neg_pos_ratio``,
@@ -54,7 +54,7 @@ class SSDLiteHead(SSDHead):
         num_classes: int,
         in_channels: Sequence[int],
         anchor_generator=dict(type="mixnet_dense.SSDLiteAnchorGenerator"),
-        bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_stds=(0.1, 0.1, 0.2, 0.2)),
+        bbox_coder=dict(type="mixnet_dense.BoxCoder", target_stds=(0.1, 0.1, 0.2, 0.2)),
         loss_cls=dict(type="mixnet_dense.SoftmaxLoss"),
         norm_cfg=dict(type="BN"),
         act_cfg=dict(type="ReLU6"),
@@ -139,13 +139,22 @@ class SSDLiteHead(SSDHead):
         positive = matched >= 0
         total = reduce_mean(positive.sum(1).clamp(min=1).sum().float())
         loss_cls = self._classification(scores, matched, boxes.labels)
-        image, anchor = positive.nonzero(as_tuple=True)
-        target = self.bbox_coder.encode(
-            anchors[anchor], boxes.corners[image, matched[image, anchor]]
-        )
-        loss_bbox = F.smooth_l1_loss(deltas[image, anchor], target, reduction="sum")
+        loss_bbox = self._regression(deltas, anchors, matched, boxes.corners)
         loss_bbox = self.train_cfg["loss_bbox_weight"] * loss_bbox
         return dict(loss_cls=loss_cls / total, loss_bbox=loss_bbox / total)
+
+    def _regression(
+        self, deltas: Tensor, anchors: Tensor, matched: Tensor, corners: Tensor
+    ) -> Tensor:
+        """The loss summed over positives. The others are not left out, as that waits for a GPU."""
+        positive = (matched >= 0)[..., None]
+        wanted = anchors = anchors.expand(len(matched), -1, -1)
+        if corners.shape[1]:
+            found = corners.gather(1, matched.clamp(min=0)[..., None].expand_as(anchors))
+            wanted = torch.where(positive, found, anchors)
+        target = self.bbox_coder.encode(anchors.flatten(0, 1), wanted.flatten(0, 1))
+        loss = F.smooth_l1_loss(deltas, target.view_as(deltas), reduction="none")
+        return torch.where(positive, loss, 0.0).sum()
 
     def _classification(self, scores: Tensor, matched: Tensor, labels: Tensor) -> Tensor:
         """The loss summed over positives and over the hardest, or all, negatives."""

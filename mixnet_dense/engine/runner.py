@@ -77,13 +77,15 @@ def train_runner(config: Config) -> Runner:
             a module does not take; or annotations do not fit the config.
     """
     config = completed(config)
-    if is_distributed() and get_device() == "cpu" and "model_wrapper_cfg" not in config:
-        config.model_wrapper_cfg = dict(  # as mmengine's, without a GPU's number
+    wrapper = config.get("model_wrapper_cfg") or {}
+    if is_distributed() and kind_of(wrapper) in ("", "MMDistributedDataParallel"):
+        own = dict(  # as mmengine's; without a GPU's number where there is none
             type="MMDistributedDataParallel",
-            device_ids=None,
             broadcast_buffers=False,
             find_unused_parameters=config.get("find_unused_parameters", False),
+            **({"device_ids": None} if get_device() == "cpu" else {}),
         )
+        config.model_wrapper_cfg = own | dict(wrapper)
     with quiet_imports(), slips_named("config"):
         runner = SturdyRunner.from_cfg(config)
         loops = [runner.train_loop, runner.val_loop]

@@ -24,7 +24,7 @@ _LOADERS = tuple(f"{split}_dataloader" for split in _SPLITS)
 # Top-level names that something reads, besides the runner's, and usual ones of mm's configs.
 _NAMES = {"auto_scale_lr", "custom_imports", "env_cfg", "find_unused_parameters", "tta_model",
           "tta_pipeline", "slide_test_cfg", "submission_data_prefix", "model_wrapper_cfg",
-          "train_pipeline", "val_pipeline", "test_pipeline", "dist_params"}  # fmt: skip
+          "sync_bn", "train_pipeline", "val_pipeline", "test_pipeline", "dist_params"}  # fmt: skip
 NAMES = _NAMES | inspect.signature(Runner).parameters.keys()
 """What a config may have at its top; other names are variables of the config's own."""
 

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mixnet_dense.checkpoints import load_file
+from mixnet_dense.engine import gpu
 from mixnet_dense.engine.check import check_before_training
 from mixnet_dense.engine.compiling import check_compiler, compile_backbone
 from mixnet_dense.engine.config import check_files
@@ -45,7 +46,7 @@ def train(
         config: see `config.load_config`; it is not changed.
         folder: for logs and checkpoints; ``work_dirs/NAME`` by default.
         resume: a checkpoint, or ``'auto'`` for the newest complete one of ``folder``.
-        amp: mixed precision (fp16 with loss scaling on a GPU, bf16 on a CPU).
+        amp: mixed precision: bf16 on a CPU and on a GPU that has it, else fp16 with loss scaling.
         compiled: see `compiling.compile_backbone`.
         scale_lr: multiply the learning rate by the images of a step, divided by the config's
             ``auto_scale_lr.base_batch_size``.
@@ -75,7 +76,11 @@ def train(
         config.auto_scale_lr.enable = True
     if check:
         check_before_training(config)
+    if get_device() == "cuda":
+        gpu.prepare_config(config)
     runner = train_runner(config)
+    if get_device() == "cuda":
+        gpu.without_waiting(runner.model)
     if config.get("resume"):
         check_resumable(config.load_from, bare_model(runner.model).state_dict())
     if refused:
@@ -96,8 +101,7 @@ def _use_amp(config: Config) -> None:
     if get_device() == "cpu":
         config.optim_wrapper.type = "mixnet_dense.CpuAmpOptimWrapper"
     else:
-        config.optim_wrapper.type = "AmpOptimWrapper"
-        config.optim_wrapper.setdefault("loss_scale", "dynamic")
+        gpu.use_amp(config, gpu.has_bfloat16())
 
 
 def _resume(config: Config, checkpoint: str) -> None:

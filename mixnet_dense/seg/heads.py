@@ -10,13 +10,13 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
 from mixnet_dense.backbones.algorithms import in_layout_of
 from mixnet_dense.backbones.blocks import build_act, pointwise, upsample
 from mixnet_dense.backbones.taps import Tap
 from mixnet_dense.registry import MODELS
+from mixnet_dense.seg.losses import PixelLossHead
 
 INIT = dict(type="Normal", std=0.01, override=dict(name="conv_seg"))  # as in mmseg
 # The paper's pooling by the output stride of the high map.
@@ -53,7 +53,7 @@ def _means(window: int, x: Tensor, stride: int, size: torch.SymInt) -> Tensor:
 
 
 @MODELS.register_module()
-class LRASPPHead(BaseDecodeHead):
+class LRASPPHead(PixelLossHead):
     """Lite R-ASPP: (low, high) maps to (N, num_classes, h, w) logits at the low map's size.
 
     The high map goes through a 1x1 convolution and is multiplied by a gate, which is made from
@@ -139,7 +139,7 @@ class LRASPPHead(BaseDecodeHead):
 
 
 @MODELS.register_module()
-class RASPPHead(BaseDecodeHead):
+class RASPPHead(PixelLossHead):
     """R-ASPP of MobileNetV2: (N, C, H, W) to (N, num_classes, H, W) logits, no skip.
 
     A 1x1 convolution of the map and one of its global mean are concatenated and fused by a third.
