@@ -17,7 +17,6 @@ from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 from torch import nn
 
-from mixnet_dense.compat import quiet_imports
 from mixnet_dense.engine.check import check_before_scoring
 from mixnet_dense.engine.config import check_files, datasets, slips_named
 from mixnet_dense.engine.settings import kind_of
@@ -84,7 +83,7 @@ def train_runner(config: Config) -> Runner:
             broadcast_buffers=False,
             find_unused_parameters=config.get("find_unused_parameters", False),
         )
-    with quiet_imports(), slips_named("config"):
+    with slips_named("config"):
         runner = SturdyRunner.from_cfg(config)
         loops = [runner.train_loop, runner.val_loop]
     if loops[0] is None:
@@ -130,7 +129,7 @@ def test_runner(config: Config, model: nn.Module, folder: str | None) -> Runner:
     config.work_dir = work_dir(config, folder)
     config.load_from, config.resume = None, False
     names = inspect.signature(Runner).parameters.keys() - {"model", "cfg"}
-    with quiet_imports(), slips_named("config"):
+    with slips_named("config"):
         options = {name: config[name] for name in names if name in config}
         runner = _TestRunner(model=model, cfg=config, **options)
         loop = runner.test_loop
