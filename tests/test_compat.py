@@ -82,6 +82,8 @@ def test_numpy_boxes_come_back_as_numpy():
 
 def test_stand_in_says_what_is_missing():
     stand_in = importlib.import_module("mmcv._ext")
+    if hasattr(stand_in, "__file__"):
+        pytest.skip("this mmcv is compiled")
     with pytest.raises(RuntimeError, match="'roi_align_forward' needs a compiled mmcv"):
         stand_in.roi_align_forward(None)
     assert not hasattr(stand_in, "__path__")
