@@ -6,14 +6,12 @@ does so, and no other config needs mmpretrain.
 
 from collections.abc import Mapping
 
+from mmpretrain.models import ImageClassifier
 from torch import Tensor
 
 from mixnet_dense import compat
 from mixnet_dense.backbones.classifier import Classifier, build_classifier
 from mixnet_dense.registry import MODELS
-
-with compat.quiet_imports():
-    from mmpretrain.models import ImageClassifier
 
 
 @MODELS.register_module()

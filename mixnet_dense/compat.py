@@ -1,17 +1,19 @@
 """The only place that changes what a host library does.
 
-It repairs two things and speeds up a third, and `quiet_imports` keeps messages of the hosts away:
+It repairs two things, speeds up a third and keeps two messages away:
 
 * mmdet and mmseg import ``mmcv.ops``, which needs the compiled module ``mmcv._ext``.
   ``import mixnet_dense`` offers a replacement, which is used only if that module is
   absent. Its ``nms`` gives the results of the compiled operator; every other operator
-  raises when it is called. This changes no module of a host.
+  raises when it is called.
 * mmengine 0.10.7 cannot load its own checkpoints with torch >= 2.6, and the OneDL build
   silently falls back to unpickling arbitrary code. `mixnet_dense.det`, ``seg`` and
   ``engine`` make mmengine load checkpoints as `mixnet_dense.checkpoints` does.
   `restricted_loading` does the same for a library's download, as long as that takes.
 * mmdet's CocoMetric scores with pycocotools. `fast_coco_evaluation` lets it score with
   faster-coco-eval, as long as an evaluation takes.
+* OneDL's builds print a line for each optional package of theirs that is not installed.
+  After ``import mixnet_dense`` they do not.
 """
 
 import functools
@@ -38,9 +40,10 @@ def offer_mmcv_ops() -> None:
 
 
 class _Finder:
-    """The last import finder, so that a compiled mmcv is found first."""
+    """The last import finder: it is asked for modules that are not there, and then only."""
 
     def find_spec(self, name: str, path=None, target=None):
+        _keep_quiet()
         return importlib.machinery.ModuleSpec(name, self) if name == _EXTENSION else None
 
     def create_module(self, spec) -> None:
@@ -110,22 +113,20 @@ def _greedy(corners, iou_threshold: float, offset: int):
     return np.asarray(kept, dtype=np.int64)
 
 
-@contextmanager
-def quiet_imports():
-    """Without what OneDL's builds print when they find no optional package of theirs."""
-    from mmengine.logging import logger
+# ---------------------------------------------------------------- messages
 
-    def print_others(message) -> None:
-        if "Could not import OneDL" not in str(message):
-            print(message)
 
-    logger.print = print_others  # in place of the builtin, in that module only
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "faster_coco_eval is not installed")
-            yield
-    finally:
-        vars(logger).pop("print", None)  # blocks within each other end one after another
+def _keep_quiet() -> None:
+    """Keep away what OneDL's builds say about packages that they do not find. Idempotent."""
+    logger = sys.modules.get("mmengine.logging.logger")
+    if logger and not hasattr(logger, "print"):
+        logger.print = _print_others  # in place of the builtin, in that module only
+        warnings.filterwarnings("ignore", "faster_coco_eval is not installed")
+
+
+def _print_others(message) -> None:
+    if "Could not import OneDL" not in str(message):
+        print(message)
 
 
 # ---------------------------------------------------------- COCO evaluation

@@ -7,7 +7,6 @@ then each is fetched when it is needed, and kept below ``$MIXNET_DENSE_CACHE`` (
 `files.cache_folder`) until newer ones need its space.
 """
 
-import fcntl
 import functools
 import hashlib
 import os
@@ -120,6 +119,8 @@ class Shards:
 
     def _fetch(self, number: int, path: Path) -> None:
         """See that a shard is in the cache, and newer there than what was not used since."""
+        import fcntl  # Windows has none
+
         with suppress(FileNotFoundError):
             return os.utime(path)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -82,6 +82,8 @@ def test_numpy_boxes_come_back_as_numpy():
 
 def test_stand_in_says_what_is_missing():
     stand_in = importlib.import_module("mmcv._ext")
+    if hasattr(stand_in, "__file__"):
+        pytest.skip("this mmcv is compiled")
     with pytest.raises(RuntimeError, match="'roi_align_forward' needs a compiled mmcv"):
         stand_in.roi_align_forward(None)
     assert not hasattr(stand_in, "__path__")
@@ -125,9 +127,24 @@ def test_networks_need_torch_alone():
     )
 
 
+def test_the_import_and_help_are_quick():
+    said = fresh(
+        """
+        import sys, mixnet_dense
+        from mixnet_dense.__main__ import main
+        sys.argv[1:] = ["train", "--help"]
+        try:
+            main()
+        finally:
+            assert not {"torch", "mmengine", "mmdet", "mmseg"} & set(sys.modules)
+        """
+    )
+    assert said.startswith("usage: mixnet-dense train")
+
+
 def test_imports_are_quiet():
-    assert fresh("import mixnet_dense.det, mixnet_dense.seg") == ""
-    assert fresh("import mixnet_dense.det; from mmengine import print_log; print_log(7)") == "7\n"
+    hosts = "import mixnet_dense, mmdet.evaluation, mmseg.datasets; from mmengine import print_log"
+    assert fresh(f"{hosts}; print_log(7)", blocked=["faster_coco_eval"]) == "7\n"
 
 
 def test_package_imports_without_the_hosts():

@@ -17,7 +17,6 @@ from mmengine.runner import Runner
 from mmengine.utils.dl_utils import set_multi_processing
 from torch import nn
 
-from mixnet_dense.compat import quiet_imports
 from mixnet_dense.engine.check import check_before_scoring
 from mixnet_dense.engine.config import check_files, datasets, slips_named
 from mixnet_dense.engine.settings import kind_of
@@ -86,7 +85,7 @@ def train_runner(config: Config) -> Runner:
             **({"device_ids": None} if get_device() == "cpu" else {}),
         )
         config.model_wrapper_cfg = own | dict(wrapper)
-    with quiet_imports(), slips_named("config"):
+    with slips_named("config"):
         runner = SturdyRunner.from_cfg(config)
         loops = [runner.train_loop, runner.val_loop]
     if loops[0] is None:
@@ -132,7 +131,7 @@ def test_runner(config: Config, model: nn.Module, folder: str | None) -> Runner:
     config.work_dir = work_dir(config, folder)
     config.load_from, config.resume = None, False
     names = inspect.signature(Runner).parameters.keys() - {"model", "cfg"}
-    with quiet_imports(), slips_named("config"):
+    with slips_named("config"):
         options = {name: config[name] for name in names if name in config}
         runner = _TestRunner(model=model, cfg=config, **options)
         loop = runner.test_loop

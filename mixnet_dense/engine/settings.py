@@ -15,7 +15,6 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import OPTIMIZERS, WEIGHT_INITIALIZERS
 from mmengine.runner import Runner
 
-from mixnet_dense.compat import quiet_imports
 from mixnet_dense.errors import InputError, first_line
 from mixnet_dense.export.description import SUPPRESSIONS
 
@@ -138,8 +137,7 @@ def check_packages(config: Config) -> None:
         wanted |= {"torchvision"} if part.get("use_torchvision") else set()
     for name in sorted(wanted):
         try:
-            with quiet_imports():
-                import_module(name)
+            import_module(name)
         except (ImportError, AssertionError) as error:
             raise InputError(f"config: needs {name}: {first_line(error)}") from error
 

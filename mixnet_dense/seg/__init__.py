@@ -1,12 +1,10 @@
 """LR-ASPP, R-ASPP, datasets and a metric over mmseg; importing registers them."""
 
 from mixnet_dense import compat
-
-with compat.quiet_imports():
-    from mixnet_dense.seg.cityscapes import CityscapesDataset, IoUMetric, MaskDataset
-    from mixnet_dense.seg.heads import LRASPPHead, RASPPHead
-    from mixnet_dense.seg.segmentor import MobileSegmentor
-    from mixnet_dense.seg.voc import PascalVOCDataset
+from mixnet_dense.seg.cityscapes import CityscapesDataset, IoUMetric, MaskDataset
+from mixnet_dense.seg.heads import LRASPPHead, RASPPHead
+from mixnet_dense.seg.segmentor import MobileSegmentor
+from mixnet_dense.seg.voc import PascalVOCDataset
 
 __all__ = [
     "CityscapesDataset",
