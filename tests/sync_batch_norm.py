@@ -1,6 +1,7 @@
 """Batch norm over all processes on a CPU, where torch has none; for ``custom_imports``.
 
-mmengine's ``sync_bn`` puts it in the place of each batch norm, as it does with torch's own.
+mmengine's ``sync_bn`` puts it in the place of each batch norm, as it does with torch's own. Models
+that are built after it are in float64.
 """
 
 import torch
@@ -28,3 +29,4 @@ class SyncBatchNorm(batchnorm._BatchNorm):
 
 
 batchnorm.SyncBatchNorm = SyncBatchNorm
+torch.set_default_dtype(torch.float64)
