@@ -81,9 +81,7 @@ def test_a_shipped_config_is_found_by_its_name(built, tmp_path):
 
 def test_bad_input_of_the_command_is_one_line(built, tmp_path):
     line = one_error_line(command(built, tmp_path, "pr"))
-    assert line.startswith(
-        "error: mixnet-dense pr: must be one of analyze, benchmark, browse, check-data, compare"
-    )
+    assert line.startswith("error: mixnet-dense pr: must be one of adapt, analyze, benchmark, ")
     line = one_error_line(command(built, tmp_path, "train", "ssdlite_mixnets"))
     configs = built / "wheel/mixnet_dense/.mim/configs"
     assert line == f"error: config 'ssdlite_mixnets': neither a file nor one of {configs}"
