@@ -5,9 +5,11 @@ own is compared in test_gpu.py. With statistics of a batch, rounding grows from 
 large learning rate without bound: these trainings are in float64, at a small one.
 """
 
+import os
+
 import pytest
 import torch
-from running import ROOT, TINY_DETECTOR, TINY_SEGMENTER, shell, tool
+from running import ROOT, TINY_DETECTOR, TINY_SEGMENTER, shell
 
 from mixnet_dense.checkpoints import load_file
 
@@ -62,32 +64,25 @@ def weights(folder, config):
     return load_file(folder / config.stem / f"iter_{STEPS}.pth")["state_dict"]
 
 
-@pytest.fixture(params=list(NORMS))
-def norm(request):
-    """`sync_batch_norm` sets the type of numbers, once in a process."""
-    torch.set_default_dtype(torch.float64 if request.param == "synchronised" else torch.float32)
-    yield request.param
-    torch.set_default_dtype(torch.float32)
-
-
 def compare(request, folder, monkeypatch, processes, norm):
     """Train on one process and on several; compare all weights and statistics."""
-    monkeypatch.syspath_prepend(ROOT / "tests")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"), prepend=os.pathsep)
     configs = [write(request, folder, task, norm) for task in TASKS]
-    commands = []
-    for config in configs:
-        tool("train")(*command(config, folder / "one", 1))
-        commands += ["train", *command(config, folder / "several", processes), "+"]
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", processes)
-    found = shell(*launcher, ROOT / "tests/running.py", *commands[:-1], cwd=folder)
-    assert found.returncode == 0, found.stderr
+    for name, number, start in (("one", 1, ()), ("several", processes, launcher)):
+        commands = []
+        for config in configs:
+            commands += ["train", *command(config, folder / name, number), "+"]
+        found = shell(*start, ROOT / "tests/running.py", *commands[:-1], cwd=folder)
+        assert found.returncode == 0, found.stderr
     for config in configs:
         (log,) = (folder / "several" / config.stem).glob("*/*.log")
         assert f"4 images a step ({BATCH // processes} x {processes} processes)" in log.read_text()
         one, several = weights(folder / "one", config), weights(folder / "several", config)
         assert one.keys() == several.keys()
         for name, value in one.items():
-            torch.testing.assert_close(several[name], value, rtol=1e-5, atol=1e-5, msg=name)
+            what = f"{config.stem}: {name}: {{}}".format
+            torch.testing.assert_close(several[name], value, rtol=1e-5, atol=1e-5, msg=what)
 
 
 def test_two_processes_have_the_weights_of_one(request, tmp_path, monkeypatch):
@@ -95,6 +90,7 @@ def test_two_processes_have_the_weights_of_one(request, tmp_path, monkeypatch):
 
 
 @pytest.mark.scaling
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("processes", [2, 4])
 def test_processes_have_the_weights_of_one(request, tmp_path, monkeypatch, processes, norm):
     compare(request, tmp_path, monkeypatch, processes, norm)
