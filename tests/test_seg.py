@@ -222,14 +222,14 @@ def test_losses_of_one_process_are_mmsegs(ignored):
     head, logits, samples = maps_and_labels()
     head.ignore_index = ignored
     samples = samples if ignored == 255 else samples[1:]
-    other = dict(type="CrossEntropyLoss", loss_name="loss_weighted", class_weight=[1.0] * 4 + [2.0])
+    other = dict(type="CrossEntropyLoss", loss_name="loss_of_all", avg_non_ignore=False)
     head.loss_decode = nn.ModuleList([head.loss_decode, HOST_MODELS.build(other)])
     logits = logits[-len(samples) :]
     found = head.loss_by_feat(logits, samples)
     expected = BaseDecodeHead.loss_by_feat(head, logits, samples)
-    assert found.keys() == expected.keys() == {"loss_ce", "loss_weighted", "acc_seg"}
+    assert found.keys() == expected.keys() == {"loss_ce", "loss_of_all", "acc_seg"}
     torch.testing.assert_close(found["acc_seg"], expected["acc_seg"].squeeze())
-    for name in ("loss_ce", "loss_weighted"):
+    for name in ("loss_ce", "loss_of_all"):
         assert torch.equal(found[name], expected[name])
         pair = [torch.autograd.grad(losses[name], logits)[0] for losses in (found, expected)]
         assert torch.equal(*pair)

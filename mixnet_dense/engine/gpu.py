@@ -5,7 +5,7 @@ None of it was measured on a GPU yet; docs/scaling.md has what is known.
 
 import torch
 from mmengine.config import Config
-from mmengine.model import ImgDataPreprocessor
+from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
 _FUSED = ("SGD", "Adam", "AdamW", "Adagrad")  # torch's optimizers that can update in one kernel
@@ -46,15 +46,16 @@ def without_waiting(model: nn.Module) -> nn.Module:
     exchange of channels copies a list of indices, for each image.
     """
     for module in model.modules():
-        if isinstance(module, ImgDataPreprocessor):
+        if isinstance(module, BaseDataPreprocessor):
             module._non_blocking = True
-            if module._channel_conversion:
-                module._channel_conversion = False
-                module.register_forward_pre_hook(_flip_channels)
+            for name in ("_channel_conversion", "channel_conversion"):  # mmengine's; mmseg 1.2's
+                if getattr(module, name, False):
+                    setattr(module, name, False)
+                    module.register_forward_pre_hook(_flip_channels)
     return model
 
 
-def _flip_channels(module: ImgDataPreprocessor, arguments: tuple) -> tuple:
+def _flip_channels(module: BaseDataPreprocessor, arguments: tuple) -> tuple:
     data = module.cast_data(arguments[0])
     images = data["inputs"]  # a list of (3, H, W), or (N, 3, H, W)
     whole = isinstance(images, torch.Tensor)
