@@ -10,7 +10,6 @@ then each is fetched when it is needed, and kept below ``$MIXNET_DENSE_CACHE`` (
 import functools
 import hashlib
 import os
-import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,19 +25,6 @@ from mixnet_dense.registry import DATA_SAMPLERS
 
 SCHEME, INDEX = "shards://", "shards.json"
 _TRIES = 3  # to fetch a shard, or to open one that other processes removed
-
-
-def index_of(path: Path) -> dict[str, tuple[int, int]]:
-    """Where each file of a tar file begins, and its size, in bytes.
-
-    Raises:
-        InputError: it is no tar file without compression, or is cut off.
-    """
-    try:
-        with tarfile.open(path, "r:") as tar:
-            return {row.name: (row.offset_data, row.size) for row in tar if row.isfile()}
-    except (tarfile.TarError, OSError) as error:
-        raise InputError(f"{path}: is not a whole tar file: {first_line(error)}") from error
 
 
 def local(path: str) -> str:

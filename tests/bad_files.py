@@ -22,7 +22,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from tensorflow_files import graph_def, model_json, write_model
 
-from mixnet_dense.shards import index_of
+from mixnet_dense.engine.shards import index_folder
 
 TRAIN = "sample/annotations/instances_train2017.json"
 VAL = TRAIN.replace("train", "val")
@@ -158,15 +158,12 @@ def shards(spoil=lambda folder: None):
     """The images of det.py as shards, in ``tars/``; then spoil the folder."""
 
     def make(folder: Path):
-        content = dict(url="", cache_gb=1, shards=[])
         for split in ("train", "val"):
             path = folder / f"tars/{split}-000000.tar"
             path.parent.mkdir(exist_ok=True)
             with tarfile.open(path, "w") as tar:
                 tar.add(folder / f"sample/{split}2017", f"{split}2017")
-            row = dict(name=path.name, size=path.stat().st_size, files=index_of(path))
-            content["shards"].append(row)
-        write("tars/shards.json", json.dumps(content))(folder)
+        index_folder(folder / "tars")
         for name in (TRAIN, VAL):
             write(name.replace("sample", "tars"), (folder / name).read_bytes())(folder)
         spoil(folder)

@@ -14,6 +14,7 @@ from torch import nn
 from mixnet_dense import shipped
 from mixnet_dense.engine.settings import (
     NAMES,
+    SPLITS,
     check_packages,
     check_places,
     check_settings,
@@ -24,7 +25,6 @@ from mixnet_dense.export.hosted import exported_model, is_exported
 from mixnet_dense.shards import local
 from mixnet_dense.weights.load import load_model
 
-_SPLITS = ("train", "val", "test")
 # By dataset type: what to do if its files are missing.
 _GET = {
     "CityscapesDataset": "unpack Cityscapes' leftImg8bit/ and gtFine/ (cityscapes-dataset.com) "
@@ -185,7 +185,7 @@ def _packages(error: BaseException) -> list[str]:
 # -------------------------------------------------------------------- datasets
 
 
-def datasets(config: Config, splits: Sequence[str] = _SPLITS) -> Iterator[ConfigDict]:
+def datasets(config: Config, splits: Sequence[str] = SPLITS) -> Iterator[ConfigDict]:
     """The dataset configs of a config's loaders, without wrappers such as RepeatDataset."""
     for split in splits:
         loader = config.get(f"{split}_dataloader")
@@ -196,7 +196,7 @@ def datasets(config: Config, splits: Sequence[str] = _SPLITS) -> Iterator[Config
             yield dataset
 
 
-def check_files(config: Config, splits: Sequence[str] = _SPLITS) -> None:
+def check_files(config: Config, splits: Sequence[str] = SPLITS) -> None:
     """Check, before anything is built, that the config's local files exist.
 
     Raises:
@@ -227,7 +227,7 @@ def input_files(config: Config, *others: str) -> Iterator[Path]:
     yield from map(Path, others)
     if config.filename:
         yield Path(config.filename)
-    for split in _SPLITS:
+    for split in SPLITS:
         metrics = config.get(f"{split}_evaluator") or ()
         for metric in [metrics] if isinstance(metrics, dict) else metrics:
             if isinstance(metric, dict) and isinstance(metric.get("ann_file"), str):

@@ -18,8 +18,8 @@ from mmengine.runner import Runner
 from mixnet_dense.errors import InputError, first_line
 from mixnet_dense.export.description import SUPPRESSIONS
 
-_SPLITS = ("train", "val", "test")
-_LOADERS = tuple(f"{split}_dataloader" for split in _SPLITS)
+SPLITS = ("train", "val", "test")
+_LOADERS = tuple(f"{split}_dataloader" for split in SPLITS)
 # Top-level names that something reads, besides the runner's, and usual ones of mm's configs.
 _NAMES = {"auto_scale_lr", "custom_imports", "env_cfg", "find_unused_parameters", "tta_model",
           "tta_pipeline", "slide_test_cfg", "submission_data_prefix", "model_wrapper_cfg",

@@ -12,13 +12,12 @@ from mmengine.registry import init_default_scope
 
 from mixnet_dense.engine.check import check_before_training
 from mixnet_dense.engine.config import check_files, datasets, is_local
-from mixnet_dense.errors import InputError
+from mixnet_dense.engine.settings import SPLITS
+from mixnet_dense.errors import InputError, first_line
 from mixnet_dense.files import is_outside, write_json, written_whole
 from mixnet_dense.progress import Progress
 from mixnet_dense.registry import DATASETS
-from mixnet_dense.shards import INDEX, index_of
-
-SPLITS = ("train", "val", "test")
+from mixnet_dense.shards import INDEX
 
 
 def write_shards(
@@ -71,7 +70,7 @@ def index_folder(folder: Path, url: str = "", cache_gb: float = 50) -> int:
         The number of files in them.
 
     Raises:
-        InputError: there are none, or one is cut off.
+        InputError: there are none, one is cut off, or compressed.
     """
     tars = sorted(folder.glob("*.tar"))
     if not tars:
@@ -82,7 +81,13 @@ def index_folder(folder: Path, url: str = "", cache_gb: float = 50) -> int:
 
 
 def _row(path: Path) -> dict:
-    return dict(name=path.name, size=path.stat().st_size, files=index_of(path))
+    """A tar file for the index: where each of its files begins, and its size, in bytes."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            files = {row.name: (row.offset_data, row.size) for row in tar if row.isfile()}
+    except (tarfile.TarError, OSError) as error:
+        raise InputError(f"{path}: is not a whole tar file: {first_line(error)}") from error
+    return dict(name=path.name, size=path.stat().st_size, files=files)
 
 
 def _root(parts: Sequence[ConfigDict]) -> str:
