@@ -86,7 +86,12 @@ def add_trust_argument(parser: argparse.ArgumentParser) -> None:
 def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the tools that run a loop, on one process or many."""
     parser.add_argument("--work-dir", metavar="DIR", help="logs and checkpoints (work_dirs/NAME)")
-    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none")
+    add_launcher_arguments(parser, "none", "pytorch", "slurm", "mpi")
+
+
+def add_launcher_arguments(parser: argparse.ArgumentParser, *launchers: str) -> None:
+    """The arguments of the tools that work on one process or many."""
+    parser.add_argument("--launcher", choices=launchers, default="none")
     parser.add_argument("--local-rank", "--local_rank", type=int, default=0, help="set by torchrun")
 
 

@@ -9,16 +9,13 @@ time. One thread. The table of pieces is kept in memory, as a search keeps it.
 import argparse
 import random
 import statistics
-import tempfile
 import time
-from pathlib import Path
 
 from mixnet_dense.adapt import latency, proposals
+from mixnet_dense.adapt.clock import timed_model
 from mixnet_dense.backbones.arch import Network
-from mixnet_dense.backbones.found import write_network
 from mixnet_dense.benchmark.subjects import build_model
 from mixnet_dense.engine.config import load_config
-from mixnet_dense.export.description import pipeline_resize
 
 
 def draw(network: Network, draws: random.Random) -> Network:
@@ -50,13 +47,10 @@ def main() -> None:
     args = parser.parse_args()
     where, known, errors = latency.here(args.runtime, 1), {}, []
     config, draws = load_config(args.config), random.Random(0)
-    size = tuple(pipeline_resize(config)["resized"])
+    size = latency.image_size(config)
     network = build_model(config).backbone.network
     for number in range(args.tables + 1):  # the config's own is table 0
-        with tempfile.TemporaryDirectory() as folder:
-            config.model.backbone.arch = str(Path(folder, "table.json"))
-            write_network(config.model.backbone.arch, draw(network, draws) if number else network)
-            model = build_model(config).eval()
+        model = timed_model(config, draw(network, draws) if number else network)
         started = time.perf_counter()
         total, new = latency.predicted(model, size, where, known, args.repeats)
         seconds, known = time.perf_counter() - started, known | new

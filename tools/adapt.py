@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from mixnet_dense.cli import add_config_arguments, parse, run
+from mixnet_dense.adapt.options import add_latency_arguments, check_size
+from mixnet_dense.cli import add_config_arguments, add_launcher_arguments, parse, run
 from mixnet_dense.errors import InputError
 
 
@@ -13,14 +14,8 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument("checkpoint", help="of the config's model, or a work dir")
     parser.add_argument("--budget", required=True, help="such as 8ms, or 70%% of the latency now")
     parser.add_argument("--work-dir", required=True, metavar="DIR", help="for all that is written")
-    parser.add_argument("--runtime", default="eager", help="eager (default), onnx or openvino")
-    parser.add_argument("--threads", type=int, default=1, help="of the runtime (1)")
-    parser.add_argument("--size", nargs=2, type=int, metavar=("H", "W"), help="of the images")
-    parser.add_argument("--repeats", type=int, default=20, help="rounds of a measurement (20)")
+    add_latency_arguments(parser)
     parser.add_argument("--table", metavar="FILE", help="of latencies (DIR/latency.csv)")
-    parser.add_argument(
-        "--device", help="take all latencies of this other device from the table, measure nothing"
-    )
     parser.add_argument(
         "--delta", type=float, default=0.02, help="share of the latency that a step saves (0.02)"
     )
@@ -36,8 +31,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     )
     parser.add_argument("--resume", action="store_true", help="go on where DIR's search stopped")
     parser.add_argument("--no-train", action="store_true", help="do not train what is found")
-    parser.add_argument("--launcher", choices=("none", "pytorch"), default="none")
-    parser.add_argument("--local-rank", "--local_rank", type=int, default=0, help="set by torchrun")
+    add_launcher_arguments(parser, "none", "pytorch")
     args = parse(parser, argv)
     positive = (args.threads, args.repeats, args.steps, args.holdout, *(args.size or [1]))
     if min(*positive, args.proposals + 1) < 1:
@@ -45,8 +39,7 @@ def parse_args(argv=None) -> argparse.Namespace:
             "--threads, --repeats, --steps, --holdout and --size must be 1 or more, --proposals "
             "0 or more"
         )
-    if args.size and args.size[0] * args.size[1] > 2**25:
-        raise InputError(f"--size {args.size[0]} {args.size[1]}: at most {2**25} pixels")
+    check_size(args.size)
     if not 0 < args.delta < 1:
         raise InputError(f"--delta {args.delta}: must be between 0 and 1")
     return args

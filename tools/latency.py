@@ -5,6 +5,7 @@ import contextlib
 import json
 import sys
 
+from mixnet_dense.adapt.options import add_latency_arguments, check_size
 from mixnet_dense.cli import add_config_arguments, parse, run
 from mixnet_dense.errors import InputError
 
@@ -12,10 +13,7 @@ from mixnet_dense.errors import InputError
 def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add_config_arguments(parser)
-    parser.add_argument("--runtime", default="eager", help="eager (default), onnx or openvino")
-    parser.add_argument("--threads", type=int, default=1, help="of the runtime (1)")
-    parser.add_argument("--size", nargs=2, type=int, metavar=("H", "W"), help="of the images")
-    parser.add_argument("--repeats", type=int, default=20, help="rounds of a measurement (20)")
+    add_latency_arguments(parser)
     parser.add_argument(
         "--table",
         default="latency.csv",
@@ -23,15 +21,11 @@ def parse_args(argv=None) -> argparse.Namespace:
         help="CSV of piece, size, threads, runtime, device, ms: rows that it lacks are measured "
         "and added (latency.csv)",
     )
-    parser.add_argument(
-        "--device", help="take all rows of this other device from the table and measure nothing"
-    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     args = parse(parser, argv)
     if min(args.threads, args.repeats, *(args.size or [1])) < 1:
         raise InputError("--threads, --repeats and --size must be 1 or more")
-    if args.size and args.size[0] * args.size[1] > 2**25:
-        raise InputError(f"--size {args.size[0]} {args.size[1]}: at most {2**25} pixels")
+    check_size(args.size)
     return args
 
 
@@ -40,14 +34,13 @@ def main(args: argparse.Namespace) -> None:
         from mixnet_dense.adapt import latency
         from mixnet_dense.benchmark.subjects import build_model
         from mixnet_dense.engine.config import load_config
-        from mixnet_dense.export.description import pipeline_resize
         from mixnet_dense.files import check_writable
 
         where = latency.here(args.runtime, args.threads, args.device)
         table = latency.read_table(args.table)
         check_writable(args.table)
         config = load_config(args.config, args.cfg_options)
-        size = tuple(args.size or pipeline_resize(config)["resized"])
+        size = latency.image_size(config, args.size)
         model = build_model(config)
         total, new = latency.predicted(model, size, where, table, args.repeats)
         found = dict(runtime=args.runtime, device=where.device, size=size, predicted_ms=total)

@@ -16,8 +16,6 @@ from mixnet_dense.adapt import latency
 from mixnet_dense.backbones.arch import Network
 from mixnet_dense.backbones.found import write_network
 from mixnet_dense.benchmark.subjects import build_model
-from mixnet_dense.errors import InputError
-from mixnet_dense.export.description import pipeline_resize
 from mixnet_dense.registry import MODELS
 
 PARTS = ("neck", "bbox_head", "decode_head")
@@ -39,15 +37,22 @@ def build(config: Config) -> nn.Module:
     return MODELS.build(config.model).to(get_device())
 
 
+def timed_model(config: Config, network: Network) -> nn.Module:
+    """The config's model with a table, to be timed."""
+    with tempfile.TemporaryDirectory() as folder:  # a file has the table that is built
+        write_network(f"{folder}/table.json", network)
+        return build_model(with_arch(config, f"{folder}/table.json"))
+
+
 class Clock:
     """Latencies of tables of a config from a file of pieces, which it fills.
 
     Args:
         config, where, file, repeats: see `latency.predicted` and `latency.read_table`.
-        size: height and width of the images; by default as the test pipeline resizes them.
+        size: see `latency.image_size`.
 
     Raises:
-        InputError: the file is no table; or no size is given and the pipeline has none.
+        InputError: the file is no table; or see `latency.image_size`.
     """
 
     def __init__(
@@ -55,26 +60,20 @@ class Clock:
         size: Sequence[int] | None,
     ):  # fmt: skip
         self.config, self.where, self.file, self.repeats = config, where, file, repeats
-        size = size or pipeline_resize(config).get("resized")
-        if not size:
-            raise InputError("--size H W: must be given, the test pipeline resizes to no one size")
-        self.size = tuple(size)
+        self.size = latency.image_size(config, size)
         self.table = latency.read_table(file)
 
     def ms(self, network: Network) -> float:
         """The latency of a table."""
-        with tempfile.TemporaryDirectory() as folder:  # a file has the table that is built
-            write_network(f"{folder}/table.json", network)
-            model = build_model(with_arch(self.config, f"{folder}/table.json"))
-        threads = torch.get_num_threads()
-        arguments = (model, self.size, self.where, self.table, self.repeats)
+        model, threads = timed_model(self.config, network), torch.get_num_threads()
         try:
             with contextlib.redirect_stderr(io.StringIO()):  # a progress of its own
-                total, new = latency.predicted(*arguments)
+                total, new = latency.predicted(
+                    model, self.size, self.where, self.table, self.repeats
+                )
         finally:
             torch.set_num_threads(threads)
-        if not new:
-            return total
-        latency.write_table(self.file, self.table | new)
-        self.table = latency.read_table(self.file)  # rounded, as a resumed search reads it
-        return latency.predicted(model, *arguments[1:3], self.table, self.repeats)[0]
+        if new:
+            self.table |= new
+            latency.write_table(self.file, self.table)
+        return total

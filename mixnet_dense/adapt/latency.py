@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from mmengine.config import Config
 from torch import Tensor, nn
 
 from mixnet_dense.adapt import names
@@ -26,6 +27,7 @@ from mixnet_dense.backbones.algorithms import set_channels_last
 from mixnet_dense.benchmark.presentation import machine
 from mixnet_dense.errors import InputError
 from mixnet_dense.export import fuse
+from mixnet_dense.export.description import pipeline_resize
 from mixnet_dense.export.formats import FORMATS, need
 from mixnet_dense.files import read_text, written_whole
 from mixnet_dense.progress import Progress
@@ -33,6 +35,7 @@ from mixnet_dense.timing import timer
 
 COLUMNS = ("piece", "size", "threads", "runtime", "device", "ms")
 _WARM_UP = 3
+_DIGITS = ".6g"
 _OTHER_DATA = torch.zeros(2**20)  # 4 MiB, more than a core's own cache has
 RUNTIMES = ("eager", "onnx", "openvino")
 
@@ -63,6 +66,18 @@ def here(runtime: str, threads: int, device: str | None = None) -> Where:
         if runtime != "eager":
             need(f"--runtime {runtime}", "onnx", "onnxscript", FORMATS[runtime].runtime)
     return Where(runtime, threads, device or machine("cpu", threads)["cpu"])
+
+
+def image_size(config: Config, given: Sequence[int] | None = None) -> tuple[int, int]:
+    """Height and width of the images: as given, else as the test pipeline resizes them.
+
+    Raises:
+        InputError: none is given, and the pipeline has no one size.
+    """
+    size = given or pipeline_resize(config).get("resized")
+    if not size:
+        raise InputError("--size H W: must be given, the test pipeline resizes to no one size")
+    return tuple(size)
 
 
 class Piece(nn.Module):
@@ -206,7 +221,7 @@ def time_pieces(wanted: dict[Key, Piece], where: Where, repeats: int) -> dict[Ke
             start = timer()
             function()
             fastest[key] = min(fastest[key], 1000 * (timer() - start))
-    return fastest
+    return {key: float(f"{ms:{_DIGITS}}") for key, ms in fastest.items()}  # as a table has them
 
 
 def measured(model: nn.Module, size: tuple[int, int], where: Where, repeats: int) -> float:
@@ -249,7 +264,7 @@ def write_table(path: str | Path, table: dict[Key, float]) -> None:
     with written_whole(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows((*key, f"{ms:.6g}") for key, ms in table.items())
+        writer.writerows((*key, f"{ms:{_DIGITS}}") for key, ms in table.items())
 
 
 def predicted(

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import torch
 
-from mixnet_dense.errors import InputError
+from mixnet_dense.engine.runner import check_torchrun
 
 _LONG = timedelta(days=30)
 
@@ -29,8 +29,7 @@ class Together:
         self.rank, self.size, self._store, self._count = 0, 1, None, 0
         if launcher == "none":
             return
-        if "RANK" not in os.environ:
-            raise InputError("--launcher pytorch: start it with torchrun --nproc_per_node N")
+        check_torchrun()
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         found = torch.distributed.rendezvous("env://", timeout=_LONG)

@@ -42,14 +42,24 @@ def launch(config: Config, launcher: str) -> None:
     without_gpu = get_device() == "cpu"
     if without_gpu and launcher != "pytorch":
         raise InputError(f"--launcher {launcher}: needs GPUs; without, use torchrun and pytorch")
-    if launcher == "pytorch" and "RANK" not in os.environ:
-        raise InputError("--launcher pytorch: start it with torchrun --nproc_per_node N")
+    if launcher == "pytorch":
+        check_torchrun()
     environment = config.get("env_cfg") or {}
     set_multi_processing(**environment.get("mp_cfg", {}), distributed=True)
     if without_gpu:
         torch.distributed.init_process_group("gloo")
     else:
         init_dist(launcher, **environment.get("dist_cfg", {}))
+
+
+def check_torchrun() -> None:
+    """Check that torchrun started this process.
+
+    Raises:
+        InputError: it did not.
+    """
+    if "RANK" not in os.environ:
+        raise InputError("--launcher pytorch: start it with torchrun --nproc_per_node N")
 
 
 def work_dir_name(config: Config, given: str | None) -> str:
