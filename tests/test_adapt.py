@@ -151,7 +151,8 @@ def test_what_is_found_is_a_config_that_trains(search, tmp_path, segmenter):
     network = read_network(tmp_path / "a/found.json")
     config = load_config(str(tmp_path / "a/found.py"))
     assert read_network(config.model.backbone.arch) == network
-    assert len((tmp_path / "a/found.py").read_text().splitlines()) == 3
+    assert len((tmp_path / "a/found.py").read_text().splitlines()) == 4
+    assert config.load_from == str(tmp_path / "a/found.pth")
     for file in ("trained/epoch_2.pth", "proposals.csv", "proposals.png"):
         assert (tmp_path / "a" / file).is_file()
     history = json.loads((tmp_path / "a/found.json").read_text())["history"]

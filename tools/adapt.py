@@ -30,6 +30,9 @@ def parse_args(argv=None) -> argparse.Namespace:
         "--holdout", type=int, default=300, help="training images to evaluate on (300)"
     )
     parser.add_argument("--resume", action="store_true", help="go on where DIR's search stopped")
+    parser.add_argument(
+        "--from-nothing", action="store_true", help="train what is found from random weights"
+    )
     parser.add_argument("--no-train", action="store_true", help="do not train what is found")
     add_launcher_arguments(parser, "none", "pytorch")
     args = parse(parser, argv)
@@ -74,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
     found = search.run(args.resume)
     if together.rank == 0:
         out = write_found(found, config, args.cfg_options, folder, search.trial.metric)
-        print(f"{out} and found.json, proposals.csv, proposals.png there are written")
+        print(f"{out} and found.json, found.pth, proposals.csv, proposals.png are written")
     together.gather(None)
     if found.ms > found.target:
         raise InputError(
@@ -85,6 +88,8 @@ def main(args: argparse.Namespace) -> None:
         launch(config, args.launcher)
         resume = "auto" if args.resume else None
         config = load_config(str(folder / "found.py"))
+        if args.from_nothing:
+            config.load_from = None
         train(config, str(folder / "trained"), resume=resume, check=False)
 
 

@@ -1,7 +1,8 @@
-"""What a search leaves: the table, a short config for it, what was tried, a picture."""
+"""What a search leaves: table and weights, a short config for them, what was tried, a picture."""
 
 import copy
 import os
+import shutil
 from pathlib import Path
 
 from mmengine.config import Config
@@ -13,11 +14,13 @@ from mixnet_dense.backbones.found import write_network
 from mixnet_dense.files import written_whole
 
 _HISTORY = ("step", "what", "latency_ms", "accuracy")
-_ARCH = "{{ fileDirname }}/found.json"  # mmengine puts the config's folder there
+_ARCH, _WEIGHTS = (  # mmengine puts the config's folder there
+    "{{ fileDirname }}/found.json", "{{ fileDirname }}/found.pth"
+)  # fmt: skip
 
 
 def write_found(found: Found, config: Config, options: list[str], folder: Path, metric: str):
-    """Write ``found.json``, ``found.py``, ``proposals.csv`` and ``proposals.png``.
+    """Write ``found.json``, ``found.pth``, ``found.py``, ``proposals.csv``, ``proposals.png``.
 
     Args:
         config, options: as `config.load_config` made it from these ``--cfg-options``.
@@ -28,6 +31,8 @@ def write_found(found: Found, config: Config, options: list[str], folder: Path, 
     """
     history = [{name: row[name] for name in _HISTORY} for row in path(found.rows)]
     write_network(folder / "found.json", found.network, history)
+    with written_whole(folder / "found.pth") as partial:
+        shutil.copyfile(found.weights, partial)
     write_rows(folder / "proposals.csv", found.rows, found.target)
     with written_whole(folder / "proposals.png") as partial:
         draw(found.rows, found.target, metric).savefig(partial, dpi=150)
@@ -35,7 +40,7 @@ def write_found(found: Found, config: Config, options: list[str], folder: Path, 
     with written_whole(out) as partial:
         if options:
             whole = copy.deepcopy(config)
-            whole.model.backbone.arch = _ARCH
+            whole.model.backbone.arch, whole.load_from = _ARCH, _WEIGHTS
             for part in PARTS:
                 (whole.model.get(part) or {}).pop("in_channels", None)
             whole.dump(partial)
@@ -52,4 +57,10 @@ def _short(config: Config, out: Path) -> str:
             kept = {name: value for name, value in given.to_dict().items() if name != "in_channels"}
             model[part] = {"_delete_": True, **kept}
     base = Path(os.path.relpath(config.filename, out.parent)).as_posix()
-    return f'# The table that tools/adapt.py found.\n_base_ = "{base}"\nmodel = {model!r}\n'
+    lines = (
+        "# The table that tools/adapt.py found, and its weights after the search.",
+        f'_base_ = "{base}"',
+        f"model = {model!r}",
+        f'load_from = "{_WEIGHTS}"',
+    )
+    return "\n".join(lines) + "\n"

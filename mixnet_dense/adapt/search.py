@@ -52,10 +52,11 @@ class Plan(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The end of a search: its rows, the table and its latency, the budget in ms."""
+    """The end of a search: its rows, the table, its weights and latency, the budget in ms."""
 
     rows: list[Row]
     network: Network
+    weights: Path
     ms: float
     target: float
 
@@ -119,7 +120,7 @@ class Search:
                 saved = now["latency_ms"] - max(best["latency_ms"], target)
                 progress.step(round(1000 * saved / first))
         network = read_network(self._file(now, ".json"))
-        return Found(self.rows, network, now["latency_ms"], target)
+        return Found(self.rows, network, self._file(now, ".pth"), now["latency_ms"], target)
 
     # ------------------------------------------------------------------ on the first process
 
