@@ -62,6 +62,21 @@ def test_a_table_from_another_device_is_summed_and_nothing_is_measured(model):
         predicted(model, (64, 96), PHONE, table, repeats=1)
 
 
+def test_a_new_piece_is_scaled_as_those_that_the_table_has(model, monkeypatch):
+    """A processor that is half as fast as when the table was made."""
+    where = latency.here("eager", 1)
+    keys = [where.key(*name) for name in pieces(model, (64, 96))]
+    table = {key: 1 + index / 100 for index, key in enumerate(keys[:-2])}
+    speeds = {**{key: 2 * ms for key, ms in table.items()}, keys[-2]: 5.0, keys[-1]: 3.0}
+    monkeypatch.setattr(
+        latency, "time_pieces", lambda wanted, *_: {key: speeds[key] for key in wanted}
+    )
+    _, new = predicted(model, (64, 96), where, table, repeats=1)
+    assert new == pytest.approx({keys[-2]: 2.5, keys[-1]: 1.5})
+    _, new = predicted(model, (64, 96), where, {}, repeats=1)
+    assert new[keys[-1]] == 3.0
+
+
 def test_a_table_is_written_and_read_back(tmp_path):
     table = {PHONE.key("block 8-16-8, odd", "8x8"): 1.25}
     write_table(tmp_path / "t.csv", table)

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import torch
@@ -35,6 +36,7 @@ from mixnet_dense.timing import timer
 
 COLUMNS = ("piece", "size", "threads", "runtime", "device", "ms")
 _WARM_UP = 3
+_ANCHORS = 3
 _DIGITS = ".6g"
 _OTHER_DATA = torch.zeros(2**20)  # 4 MiB, more than a core's own cache has
 RUNTIMES = ("eager", "onnx", "openvino")
@@ -221,7 +223,11 @@ def time_pieces(wanted: dict[Key, Piece], where: Where, repeats: int) -> dict[Ke
             start = timer()
             function()
             fastest[key] = min(fastest[key], 1000 * (timer() - start))
-    return {key: float(f"{ms:{_DIGITS}}") for key, ms in fastest.items()}  # as a table has them
+    return {key: _rounded(ms) for key, ms in fastest.items()}
+
+
+def _rounded(ms: float) -> float:
+    return float(f"{ms:{_DIGITS}}")  # as a table has them
 
 
 def measured(model: nn.Module, size: tuple[int, int], where: Where, repeats: int) -> float:
@@ -272,6 +278,9 @@ def predicted(
 ) -> tuple[float, dict[Key, float]]:
     """The sum over the pieces, and the rows that were measured for it because the table had none.
 
+    A processor's speed changes with its heat and with other load. So the slowest pieces that the
+    table has are measured again beside the new ones, which are scaled as these have to be.
+
     Raises:
         InputError: the table lacks a piece, and its device is not this machine.
     """
@@ -282,6 +291,9 @@ def predicted(
             f"--table: has no row {','.join(next(iter(missing)))}, one of {len(missing)} that "
             f"'{where.device}' must bring"
         )
-    new = time_pieces(missing, where, repeats)
+    anchors = sorted(parts.keys() & table.keys(), key=table.get)[-_ANCHORS:] if missing else []
+    timed = time_pieces(missing | {key: parts[key][0] for key in anchors}, where, repeats)
+    scale = median(table[key] / timed[key] for key in anchors) if anchors else 1
+    new = {key: _rounded(scale * timed[key]) for key in missing}
     known = table | new
     return sum(times * known[key] for key, (_, times) in parts.items()), new
