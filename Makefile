@@ -2,14 +2,16 @@
 PYTHON ?= python3
 VENV := .venv
 STOCK := .venv-openmmlab
+COMPILED := .venv-mmcv
 BIN := $(VENV)/bin/python
 DEMO := work_dirs/demo
 DEMO_SEG := work_dirs/demo-seg
 ADAPTED := work_dirs/adapted
 ADAPT := -m torch.distributed.run --standalone --nproc_per_node 2 tools/adapt.py
 
-.PHONY: demo demo-seg demo-adapt demo-adapt-seg test test-weights test-real test-export test-shipped test-reuse test-browser \
-	test-tutorial test-survival test-scaling test-gpu test-openmmlab docs fuzz lint format clean
+.PHONY: demo demo-seg demo-adapt demo-adapt-seg test test-weights test-real test-export \
+	test-shipped test-reuse test-browser test-tutorial test-survival test-scaling test-gpu \
+	test-openmmlab test-compiled-mmcv docs fuzz lint format clean
 
 # Train MixNet-S SSDLite on the embedded sample, evaluate it, draw what it finds.
 demo: $(VENV)/ready
@@ -106,6 +108,10 @@ test-gpu: $(VENV)/ready
 test-openmmlab: $(STOCK)/ready
 	$(STOCK)/bin/python -m pytest $(PARALLEL)
 
+# The stock stack with mmcv's operators, which are compiled first: an hour, and a C++ compiler.
+test-compiled-mmcv: $(COMPILED)/mmcv
+	$(COMPILED)/bin/python -m pytest tests/test_compat.py tests/test_det.py tests/test_seg.py tests/test_openmmlab.py
+
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -121,11 +127,19 @@ $(VENV)/ready: setup.cfg constraints.txt
 	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test]" ruff import-linter
 	touch $@
 
-$(STOCK)/ready: setup.cfg constraints-openmmlab.txt
-	$(PYTHON) -m venv $(STOCK)
-	$(STOCK)/bin/python -m pip install -q -c constraints-openmmlab.txt torch
-	$(STOCK)/bin/python -m pip install -q -c constraints-openmmlab.txt -e ".[openmmlab,test]"
+$(STOCK)/ready $(COMPILED)/ready: setup.cfg constraints-openmmlab.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install -q -c constraints-openmmlab.txt torch
+	$(@D)/bin/python -m pip install -q -c constraints-openmmlab.txt -e ".[openmmlab,test]"
+	touch $@
+
+# As docs/install.md says.
+$(COMPILED)/mmcv: $(COMPILED)/ready
+	$(COMPILED)/bin/python -m pip uninstall -y mmcv-lite mmcv
+	$(COMPILED)/bin/python -m pip install "setuptools<81" wheel ninja psutil
+	MMCV_WITH_OPS=1 $(COMPILED)/bin/python -m pip install --no-build-isolation --no-binary mmcv mmcv==2.1.0
+	$(COMPILED)/bin/python -c "import torch, mmcv._ext"
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(STOCK) build site *.egg-info
+	rm -rf $(VENV) $(STOCK) $(COMPILED) build site *.egg-info
