@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
 from running import ROOT
 from waiting import no_waits
 
@@ -17,12 +18,15 @@ CONFIGS = ("ssdlite_mobilenetv3_small", "ssdlite_mobilenetv3_small_tf", "lraspp_
 
 
 def build(name):
-    """A config, its model, and two images with annotations as a data loader gives them."""
+    """A config, its model, and two images as a data loader gives them, one with a crowd region."""
     config = Config.fromfile(ROOT / f"configs/{name}.py")
     init_default_scope(config.default_scope)
     model = MODELS.build(config.model)
     images = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
-    rows = zip(images, annotations(model, images), strict=True)
+    samples = annotations(model, images)
+    if config.default_scope == "mmdet":
+        samples[0].ignored_instances = InstanceData(bboxes=torch.tensor([[8.0, 8, 60, 60]]))
+    rows = zip(images, samples, strict=True)
     return config, model, pseudo_collate([dict(inputs=i, data_samples=s) for i, s in rows])
 
 

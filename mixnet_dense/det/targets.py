@@ -93,7 +93,8 @@ def _match(anchors, boxes: Boxes, crowds: Boxes, threshold: float, crowd_iof: fl
     matched = anchors.new_full((images, len(anchors)), NEGATIVE, dtype=torch.long)
     if crowds.valid.shape[1]:
         inside = overlaps(anchors, crowds.corners, over_anchor=True) > crowd_iof
-        matched[(inside & crowds.valid[:, None]).any(-1)] = IGNORED
+        inside = (inside & crowds.valid[:, None]).any(-1)
+        matched = matched.masked_fill(inside, IGNORED)
     if not count:
         return matched
     iou = overlaps(anchors, boxes.corners).masked_fill(~boxes.valid[:, None], -1.0)
