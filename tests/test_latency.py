@@ -50,6 +50,27 @@ def test_a_pair_computes_what_the_network_does(model):
     torch.testing.assert_close(found, own, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.export
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+@pytest.mark.parametrize(("text", "maps"), [(TINY_SEGMENTER, 1), (TINY_DETECTOR, 12)])
+def test_a_runtime_computes_the_pieces_and_the_whole(text, maps, runtime, tmp_path):
+    """The last piece from two maps, joined to one input."""
+    (tmp_path / "c.py").write_text(text)
+    model, where = build(str(tmp_path / "c.py")).eval(), latency.here(runtime, 1)
+    parts = pieces(model, (64, 96))
+    inputs = [piece for piece, _ in parts.values()]
+    for piece in (*inputs, latency.whole(model, (64, 96))):
+        found = latency.runner(piece, where)()
+        with torch.no_grad():
+            expected = latency._flat(piece(piece.sample))
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(torch.from_numpy(one), other, rtol=1e-3, atol=1e-3)
+    assert len(found) == maps and len(inputs[-1].shapes) == 2
+    table = dict.fromkeys(where.key(*name) for name in parts)
+    key, _ = table.popitem()
+    assert [*predicted(model, (64, 96), where, dict.fromkeys(table, 1.0), 1)[1]] == [key]
+
+
 def test_a_table_from_another_device_is_summed_and_nothing_is_measured(model):
     parts = pieces(model, (64, 96))
     table = {PHONE.key(*name): 2.0 if times > 0 else 1.5 for name, (_, times) in parts.items()}
