@@ -79,7 +79,9 @@ def test_a_table_from_another_device_is_summed_and_nothing_is_measured(model):
     blocks = len(model.backbone.blocks)
     assert total == 2 * (blocks + 2) - 1.5 * (blocks + 1) and not new
     table.popitem()
-    with pytest.raises(InputError, match="LRASPPHead.*one of 1 that 'a phone' must bring"):
+    with pytest.raises(
+        InputError, match="LRASPPHead.* 1 that 'a phone' must bring.* of 1 threads, t"
+    ):
         predicted(model, (64, 96), PHONE, table, repeats=1)
 
 
@@ -96,6 +98,20 @@ def test_a_bad_row_is_one_line(row, tmp_path):
     (tmp_path / "t.csv").write_text(f"{','.join(COLUMNS)}\n{row}\n")
     with pytest.raises(InputError, match="t.csv: row 1: must have piece, size"):
         read_table(tmp_path / "t.csv")
+
+
+def test_a_piece_that_is_there_twice_is_one_line(tmp_path):
+    rows = ["a,8x8,1,eager,x,2"] * 2 + ["a,8x8,2,eager,x,3", "a,8x8,1,eager,x,4"]
+    (tmp_path / "t.csv").write_text("\n".join([",".join(COLUMNS), *rows]))
+    with pytest.raises(InputError, match="t.csv: row 4: is there already, with other ms"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_this_machine_by_its_name_is_this_machine():
+    own = latency.here("eager", 1)
+    assert latency.here("eager", 1, own.device) == own
+    with pytest.raises(InputError, match="--runtime tflite: must be one of eager, onnx"):
+        latency.here("tflite", 1, own.device)
 
 
 def test_the_tool_measures_once_and_then_reads_its_table(tmp_path, capfd):

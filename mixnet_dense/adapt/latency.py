@@ -62,12 +62,13 @@ def here(runtime: str, threads: int, device: str | None = None) -> Where:
     Raises:
         InputError: an unknown runtime, or its packages are not installed.
     """
-    if device is None:
+    own = machine("cpu", threads)["cpu"]
+    if device in (None, own):
         if runtime not in RUNTIMES:
             raise InputError(f"--runtime {runtime}: must be one of {', '.join(RUNTIMES)}")
         if runtime != "eager":
             need(f"--runtime {runtime}", "onnx", "onnxscript", FORMATS[runtime].runtime)
-    return Where(runtime, threads, device or machine("cpu", threads)["cpu"])
+    return Where(runtime, threads, device or own)
 
 
 def image_size(config: Config, given: Sequence[int] | None = None) -> tuple[int, int]:
@@ -261,7 +262,8 @@ def read_table(path: str | Path) -> dict[Key, float]:
             value = math.nan
         if len(row) != len(COLUMNS) or not 0 < value < math.inf:
             raise InputError(f"{path}: row {number}: must have {', '.join(COLUMNS)}, ms above 0")
-        found[tuple(row[:-1])] = value
+        if found.setdefault(tuple(row[:-1]), value) != value:
+            raise InputError(f"{path}: row {number}: is there already, with other ms")
     return found
 
 
@@ -284,9 +286,10 @@ def predicted(
     parts = {where.key(*name): part for name, part in pieces(model, size).items()}
     missing = {key: piece for key, (piece, _) in parts.items() if key not in table}
     if missing and where.device != machine("cpu", where.threads)["cpu"]:
+        others = sorted({"{} threads, {}, {}".format(*key[2:]) for key in table})
         raise InputError(
             f"--table: has no row {','.join(next(iter(missing)))}, one of {len(missing)} that "
-            f"'{where.device}' must bring"
+            f"'{where.device}' must bring; its rows are of {' and of '.join(others) or 'nothing'}"
         )
     new = time_pieces(missing, where, repeats)
     known = table | new
