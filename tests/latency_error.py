@@ -3,16 +3,17 @@
     python tests/latency_error.py configs/ssdlite_mixnet_sample.py --runtime onnx
 
 Each table is the config's after 1 to 12 random changes of `adapt.proposals`, the same ones each
-time. One thread. The table of pieces is kept in memory, as a search keeps it.
+time. Pieces and whole networks are measured in common rounds, so that other load on the machine
+slows all of them.
 """
 
 import argparse
 import random
 import statistics
-import time
 
 from mixnet_dense.adapt import latency, proposals
-from mixnet_dense.adapt.clock import timed_model
+from mixnet_dense.adapt.clock import with_arch
+from mixnet_dense.adapt.options import add_latency_arguments
 from mixnet_dense.backbones.arch import Network
 from mixnet_dense.benchmark.subjects import build_model
 from mixnet_dense.engine.config import load_config
@@ -41,25 +42,30 @@ def draw(network: Network, draws: random.Random) -> Network:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config")
-    parser.add_argument("--runtime", default="eager")
     parser.add_argument("--tables", type=int, default=20)
-    parser.add_argument("--repeats", type=int, default=20)
+    add_latency_arguments(parser)
     args = parser.parse_args()
-    where, known, errors = latency.here(args.runtime, 1), {}, []
     config, draws = load_config(args.config), random.Random(0)
-    size = latency.image_size(config)
+    where, size = latency.here(args.runtime, args.threads), latency.image_size(config, args.size)
     network = build_model(config).backbone.network
-    for number in range(args.tables + 1):  # the config's own is table 0
-        model = timed_model(config, draw(network, draws) if number else network)
-        started = time.perf_counter()
-        total, new = latency.predicted(model, size, where, known, args.repeats)
-        seconds, known = time.perf_counter() - started, known | new
-        whole = latency.measured(model, size, where, 3 * args.repeats)
-        errors.append(total / whole - 1)
-        line = f"{number} {total:.2f} ms predicted, {whole:.2f} measured, {100 * errors[-1]:+.1f} %"
-        print(f"{line}, {len(new)} new pieces in {seconds:.1f} s", flush=True)
-    sizes = [100 * abs(error) for error in errors[1:]]
-    print(f"{args.runtime}: mean error {statistics.mean(sizes):.1f} %, largest {max(sizes):.1f} %")
+    tables = [network, *(draw(network, draws) for _ in range(args.tables))]
+    models, wanted = [build_model(with_arch(config, table)) for table in tables], {}
+    for number, model in enumerate(models):
+        parts = latency.pieces(model, size)
+        wanted |= {where.key(*name): piece for name, (piece, _) in parts.items()}
+        wanted[where.key(f"table {number}", "")] = latency.whole(model, size)
+    known, errors = latency.time_pieces(wanted, where, args.repeats), []
+    for number, model in enumerate(models):
+        total, _ = latency.predicted(model, size, where, known, args.repeats)
+        whole = known[where.key(f"table {number}", "")]
+        error = 100 * (total / whole - 1)
+        errors.append(abs(error))
+        print(f"{number} {total:.2f} ms predicted, {whole:.2f} measured, {error:+.1f} %")
+    del errors[0]  # of the config's own table, which is not random
+    print(
+        f"{args.runtime}, {size[0]} x {size[1]}: mean error {statistics.mean(errors):.1f} %, "
+        f"median {statistics.median(errors):.1f} %, largest {max(errors):.1f} %"
+    )
 
 
 if __name__ == "__main__":

@@ -23,11 +23,11 @@ def test_a_written_table_is_read_back_as_the_same_network(kind, arch, tmp_path):
     with torch.device("meta"):
         built = kind(arch, **options)
         write_network(file, built.network, [dict(step=1, what="block 3: expansion 96")])
-        again = kind(str(file), **options)  # the file has them already
+        again = [kind(x, **options) for x in (str(file), built.network)]  # they have them already
     shapes = [
-        {key: value.shape for key, value in model.state_dict().items()} for model in (built, again)
+        {key: value.shape for key, value in model.state_dict().items()} for model in (built, *again)
     ]
-    assert shapes[0] == shapes[1] and built.taps == again.taps
+    assert shapes[0] == shapes[1] == shapes[2] and built.taps == again[0].taps == again[1].taps
     assert len(file.read_text().splitlines()) == len(built.network.blocks) + 17  # a line each
 
 

@@ -50,6 +50,27 @@ def test_a_pair_computes_what_the_network_does(model):
     torch.testing.assert_close(found, own, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.export
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+@pytest.mark.parametrize(("text", "maps"), [(TINY_SEGMENTER, 1), (TINY_DETECTOR, 12)])
+def test_a_runtime_computes_the_pieces_and_the_whole(text, maps, runtime, tmp_path):
+    """The last piece from two maps, joined to one input."""
+    (tmp_path / "c.py").write_text(text)
+    model, where = build(str(tmp_path / "c.py")).eval(), latency.here(runtime, 1)
+    parts = pieces(model, (64, 96))
+    inputs = [piece for piece, _ in parts.values()]
+    for piece in (*inputs, latency.whole(model, (64, 96))):
+        found = latency.runner(piece, where)()
+        with torch.no_grad():
+            expected = latency._flat(piece(piece.sample))
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(torch.from_numpy(one), other, rtol=1e-3, atol=1e-3)
+    assert len(found) == maps and len(inputs[-1].shapes) == 2
+    table = dict.fromkeys(where.key(*name) for name in parts)
+    key, _ = table.popitem()
+    assert [*predicted(model, (64, 96), where, dict.fromkeys(table, 1.0), 1)[1]] == [key]
+
+
 def test_a_table_from_another_device_is_summed_and_nothing_is_measured(model):
     parts = pieces(model, (64, 96))
     table = {PHONE.key(*name): 2.0 if times > 0 else 1.5 for name, (_, times) in parts.items()}
@@ -58,7 +79,9 @@ def test_a_table_from_another_device_is_summed_and_nothing_is_measured(model):
     blocks = len(model.backbone.blocks)
     assert total == 2 * (blocks + 2) - 1.5 * (blocks + 1) and not new
     table.popitem()
-    with pytest.raises(InputError, match="LRASPPHead.*one of 1 that 'a phone' must bring"):
+    with pytest.raises(
+        InputError, match="LRASPPHead.* 1 that 'a phone' must bring.* of 1 threads, t"
+    ):
         predicted(model, (64, 96), PHONE, table, repeats=1)
 
 
@@ -90,6 +113,20 @@ def test_a_bad_row_is_one_line(row, tmp_path):
     (tmp_path / "t.csv").write_text(f"{','.join(COLUMNS)}\n{row}\n")
     with pytest.raises(InputError, match="t.csv: row 1: must have piece, size"):
         read_table(tmp_path / "t.csv")
+
+
+def test_a_piece_that_is_there_twice_is_one_line(tmp_path):
+    rows = ["a,8x8,1,eager,x,2"] * 2 + ["a,8x8,2,eager,x,3", "a,8x8,1,eager,x,4"]
+    (tmp_path / "t.csv").write_text("\n".join([",".join(COLUMNS), *rows]))
+    with pytest.raises(InputError, match="t.csv: row 4: is there already, with other ms"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_this_machine_by_its_name_is_this_machine():
+    own = latency.here("eager", 1)
+    assert latency.here("eager", 1, own.device) == own
+    with pytest.raises(InputError, match="--runtime tflite: must be one of eager, onnx"):
+        latency.here("tflite", 1, own.device)
 
 
 def test_the_tool_measures_once_and_then_reads_its_table(tmp_path, capfd):

@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import io
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from torch import nn
 
 from mixnet_dense.adapt import latency
 from mixnet_dense.backbones.arch import Network
-from mixnet_dense.backbones.found import write_network
 from mixnet_dense.benchmark.subjects import build_model
 from mixnet_dense.registry import MODELS
 
@@ -22,10 +20,10 @@ PARTS = ("neck", "bbox_head", "decode_head")
 """What a config may give ``in_channels`` to, which follow from the table."""
 
 
-def with_arch(config: Config, arch: str | Path) -> Config:
-    """A config with the table of a file; channels that neck and head are given follow it."""
+def with_arch(config: Config, arch: Network | str | Path) -> Config:
+    """A config with a table or its file; channels that neck and head are given follow it."""
     config = copy.deepcopy(config)
-    config.model.backbone.arch = str(arch)
+    config.model.backbone.arch = arch if isinstance(arch, Network) else str(arch)
     for part in PARTS:
         (config.model.get(part) or {}).pop("in_channels", None)
     return config
@@ -35,13 +33,6 @@ def build(config: Config) -> nn.Module:
     """The config's model with random weights, on the GPU if there is one."""
     config.model.backbone.init_cfg = None
     return MODELS.build(config.model).to(get_device())
-
-
-def timed_model(config: Config, network: Network) -> nn.Module:
-    """The config's model with a table, to be timed."""
-    with tempfile.TemporaryDirectory() as folder:  # a file has the table that is built
-        write_network(f"{folder}/table.json", network)
-        return build_model(with_arch(config, f"{folder}/table.json"))
 
 
 class Clock:
@@ -65,7 +56,7 @@ class Clock:
 
     def ms(self, network: Network) -> float:
         """The latency of a table."""
-        model, threads = timed_model(self.config, network), torch.get_num_threads()
+        model, threads = build_model(with_arch(self.config, network)), torch.get_num_threads()
         try:
             with contextlib.redirect_stderr(io.StringIO()):  # a progress of its own
                 total, new = latency.predicted(

@@ -12,6 +12,7 @@ alone, and the network is the pairs less what is in two of them: (a, b) + (b, c)
 import csv
 import math
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -32,13 +33,14 @@ from mixnet_dense.export.description import pipeline_resize
 from mixnet_dense.export.formats import FORMATS, need
 from mixnet_dense.files import read_text, written_whole
 from mixnet_dense.progress import Progress
-from mixnet_dense.timing import timer
 
 COLUMNS = ("piece", "size", "threads", "runtime", "device", "ms")
 _WARM_UP = 3
 _ANCHORS = 3
 _DIGITS = ".6g"
 _OTHER_DATA = torch.zeros(2**20)  # 4 MiB, more than a core's own cache has
+# Windows counts a processor's time in steps of 16 ms, too coarse for a piece.
+_processor_time = time.process_time if hasattr(time, "clock_gettime") else time.perf_counter
 RUNTIMES = ("eager", "onnx", "openvino")
 
 Key = tuple[str, str, str, str, str]
@@ -62,12 +64,13 @@ def here(runtime: str, threads: int, device: str | None = None) -> Where:
     Raises:
         InputError: an unknown runtime, or its packages are not installed.
     """
-    if device is None:
+    own = machine("cpu", threads)["cpu"]
+    if device in (None, own):
         if runtime not in RUNTIMES:
             raise InputError(f"--runtime {runtime}: must be one of {', '.join(RUNTIMES)}")
         if runtime != "eager":
             need(f"--runtime {runtime}", "onnx", "onnxscript", FORMATS[runtime].runtime)
-    return Where(runtime, threads, device or machine("cpu", threads)["cpu"])
+    return Where(runtime, threads, device or own)
 
 
 def image_size(config: Config, given: Sequence[int] | None = None) -> tuple[int, int]:
@@ -207,22 +210,26 @@ def time_pieces(wanted: dict[Key, Piece], where: Where, repeats: int) -> dict[Ke
 
     In a round each piece is called once, after other data has filled the processor's own cache: so
     the time does not depend on how many pieces are measured together. The fastest, because other
-    load can only add, and adds most to the many short calls of pieces.
+    load can only add, and adds most to the many short calls of pieces. On one thread it is the
+    processor's time for this process, in which other programs take no turns.
     """
     if not wanted:
         return {}
     torch.set_num_threads(where.threads)
+    clock = _processor_time if where.threads == 1 else time.perf_counter
     preparing, functions = Progress(len(wanted), "pieces prepared"), {}
     for key, piece in wanted.items():
         functions[key] = runner(piece, where)
         preparing.step()
-    fastest = dict.fromkeys(wanted, math.inf)
-    for _ in range(_WARM_UP + repeats):
+    rounds, fastest = _WARM_UP + repeats, dict.fromkeys(wanted, math.inf)
+    measuring = Progress(rounds, "rounds measured")
+    for _ in range(rounds):
         for key, function in functions.items():
             _OTHER_DATA.add_(1)
-            start = timer()
+            start = clock()
             function()
-            fastest[key] = min(fastest[key], 1000 * (timer() - start))
+            fastest[key] = min(fastest[key], 1000 * (clock() - start))
+        measuring.step()
     return {key: _rounded(ms) for key, ms in fastest.items()}
 
 
@@ -240,7 +247,7 @@ def read_table(path: str | Path) -> dict[Key, float]:
     """The rows of a table; none if there is no such file.
 
     Raises:
-        InputError: other columns, or a row whose ``ms`` is not a positive number.
+        InputError: other columns, a row whose ``ms`` is not a positive number, or two of a piece.
     """
     if not Path(path).exists():
         return {}
@@ -261,7 +268,8 @@ def read_table(path: str | Path) -> dict[Key, float]:
             value = math.nan
         if len(row) != len(COLUMNS) or not 0 < value < math.inf:
             raise InputError(f"{path}: row {number}: must have {', '.join(COLUMNS)}, ms above 0")
-        found[tuple(row[:-1])] = value
+        if found.setdefault(tuple(row[:-1]), value) != value:
+            raise InputError(f"{path}: row {number}: is there already, with other ms")
     return found
 
 
@@ -287,9 +295,10 @@ def predicted(
     parts = {where.key(*name): part for name, part in pieces(model, size).items()}
     missing = {key: piece for key, (piece, _) in parts.items() if key not in table}
     if missing and where.device != machine("cpu", where.threads)["cpu"]:
+        others = sorted({"{} threads, {}, {}".format(*key[2:]) for key in table})
         raise InputError(
             f"--table: has no row {','.join(next(iter(missing)))}, one of {len(missing)} that "
-            f"'{where.device}' must bring"
+            f"'{where.device}' must bring; its rows are of {' and of '.join(others) or 'nothing'}"
         )
     anchors = sorted(parts.keys() & table.keys(), key=table.get)[-_ANCHORS:] if missing else []
     timed = time_pieces(missing | {key: parts[key][0] for key in anchors}, where, repeats)

@@ -62,9 +62,9 @@ class MobileBackbone(nn.Module):
     are the outputs of single rows of the table. `taps` maps each name to its `Tap`.
 
     Args:
-        arch: name of a table of the family (default: its first), or a `Network`; or a file
-            ``'….json'``, see `found`. A file has the table that is built: ``width``,
-            ``fixed_stem``, ``reduced_tail``, ``kernel_sizes`` and ``act`` do not act on it.
+        arch: name of a table of the family (default: its first); or the table that is built, as
+            a `Network` or a file ``'….json'``, see `found`: ``width``, ``fixed_stem``,
+            ``reduced_tail``, ``kernel_sizes`` and ``act`` do not act on it.
         width: width multiplier, applied with the network's own rounding rule.
         fixed_stem: do not scale the first convolution (timm's narrow MobileNetV3).
         out_taps: names of the maps to return.
@@ -136,8 +136,9 @@ class MobileBackbone(nn.Module):
         check("padding", padding, PADDINGS)
         check("frozen_stages", frozen_stages, range(-1, 6))
         if isinstance(arch, str) and arch.endswith(".json"):
-            network = read_network(arch)
-        else:
+            arch = read_network(arch)
+        network = arch
+        if not isinstance(arch, Network):
             network = TAILS[reduced_tail](self._table(arch))
             if kernel_sizes is not None:
                 network = with_kernels(network, kernel_sizes)
@@ -177,9 +178,7 @@ class MobileBackbone(nn.Module):
             )
         self._freeze()
 
-    def _table(self, arch: str | Network | None) -> Network:
-        if isinstance(arch, Network):
-            return arch
+    def _table(self, arch: str | None) -> Network:
         arch = next(iter(self.tables), None) if arch is None else arch
         if arch not in tuple(self.tables):
             allowed = ", ".join(map(repr, self.tables))
