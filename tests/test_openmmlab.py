@@ -13,6 +13,7 @@ from mmdet.apis import DetInferencer, inference_detector, init_detector
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from mmengine.utils import get_installed_path
 from mmseg.apis import MMSegInferencer, inference_model, init_model
 from PIL import Image
@@ -97,6 +98,13 @@ def test_a_script_of_a_host_runs_without_compiled_operators(detector, tmp_path):
         tool("run")("mmpretrain/test.py")
     with pytest.raises(InputError, match="tools/absent.py: no such file"):
         tool("run")("mmseg/absent.py")
+
+
+def test_mmengine_s_own_runner_evaluates_our_config(trained, tmp_path):
+    config = Config.fromfile(trained[0])
+    config.load_from, config.work_dir = trained[1], str(tmp_path)
+    assert "ann_file" not in config.test_evaluator
+    assert Runner.from_cfg(config).test()["coco/bbox_mAP"] >= 0  # -1 without annotations
 
 
 def test_a_printed_config_is_the_config(tmp_path, capsys):

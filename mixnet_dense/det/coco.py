@@ -18,7 +18,7 @@ from mmdet.datasets import CocoDataset as HostDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.evaluation.metrics import CocoMetric as HostMetric
 from mmdet.evaluation.metrics import coco_metric
-from mmengine.fileio import LocalBackend, get_file_backend
+from mmengine.fileio import LocalBackend, get_file_backend, get_local_path
 from mmengine.logging import print_log
 
 from mixnet_dense import compat, shards
@@ -44,6 +44,12 @@ class CocoDataset(HostDataset):
             classes or, for training, not all of them, or has annotations of an unknown
             category; or a local image is missing.
     """
+
+    @property
+    def metainfo(self) -> dict:
+        """mmdet's; for testing also where the annotations are, see `CocoMetric`."""
+        place = dict(ann_file=self.ann_file, backend_args=self.backend_args)
+        return super().metainfo | (place if self.test_mode else {})
 
     def load_data_list(self) -> list[dict]:
         self.COCOAPI = self._read
@@ -117,7 +123,7 @@ class CocoMetric(HostMetric):
 
     Boxes are scored with faster-coco-eval where it is installed, else with pycocotools. The
     numbers are the same. An image that could not be read is left out; ``unreadable_images`` counts
-    them.
+    them. Without ``ann_file`` it takes that of the `CocoDataset`, in mmengine's own runner too.
 
     Raises:
         InputError: the annotation file has no annotations and ``format_only`` is False.
@@ -127,10 +133,21 @@ class CocoMetric(HostMetric):
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
+        self._check(options.get("ann_file"))
+
+    @HostMetric.dataset_meta.setter
+    def dataset_meta(self, meta: dict) -> None:
+        self._dataset_meta = meta
+        if self._coco_api is None and "ann_file" in (meta or {}):
+            with get_local_path(meta["ann_file"], backend_args=meta["backend_args"]) as path:
+                self._coco_api = COCO(path)
+            self._check(meta["ann_file"])
+
+    def _check(self, file: str | None) -> None:
         coco = self._coco_api
         if coco is not None and "annotations" not in coco.dataset and not self.format_only:
             raise InputError(
-                f"{options.get('ann_file')}: has no annotations to score against; only a results "
+                f"{file}: has no annotations to score against; only a results "
                 "file can be written, with format_only=True and outfile_prefix in the evaluator"
             )
 
