@@ -87,7 +87,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def remove_leftovers(folder: str) -> None:
+def remove_leftovers(folder: str | Path) -> None:
     """Remove what a killed process left half-written by `written_whole` in a folder."""
     for path in Path(folder).glob(".*.partial*"):
         with suppress(OSError):

@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> None:
     from mixnet_dense.engine.config import check_files, load_config
     from mixnet_dense.engine.runner import launch, work_dir
     from mixnet_dense.engine.train import train
-    from mixnet_dense.files import check_writable
+    from mixnet_dense.files import check_writable, remove_leftovers
 
     parse_budget(args.budget)
     config = load_config(args.config, args.cfg_options)
@@ -69,6 +69,8 @@ def main(args: argparse.Namespace) -> None:
     folder = Path(work_dir(config, args.work_dir))
     if together.rank == 0:
         check_before_training(config)
+        for part in (folder, folder / "search"):
+            remove_leftovers(part)
         table = Path(args.table or folder / "latency.csv")
         check_writable(str(table))
         clock = Clock(config, where, table, args.repeats, args.size)
