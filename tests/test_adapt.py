@@ -19,9 +19,12 @@ from mixnet_dense.adapt.choice import (
     slope,
     write_rows,
 )
+from mixnet_dense.adapt.clock import Clock
+from mixnet_dense.adapt.proposals import with_expansion
 from mixnet_dense.adapt.trial import Trial
 from mixnet_dense.backbones import MixNet
 from mixnet_dense.backbones.found import read_network
+from mixnet_dense.benchmark.subjects import build_model
 from mixnet_dense.engine.config import load_config
 from mixnet_dense.errors import InputError
 
@@ -119,6 +122,25 @@ def test_a_detector_is_scored_on_training_images_that_are_held_out(detector):
 # ---------------------------------------------------------------------- searches
 
 
+def test_a_table_is_timed_as_a_whole_beside_the_first(segmenter, tmp_path, monkeypatch):
+    config = load_config(str(segmenter / "segmenter.py"))
+    first = build_model(config).backbone.network
+    smaller = with_expansion(first, 5, 8)
+    file, where = tmp_path / "latency.csv", latency.here("eager", 1)
+    speeds, timed = iter([{0: 8.0}, {0: 16.0, 1: 12.0}]), []
+
+    def time_pieces(wanted, *_):
+        timed.append(list(wanted))
+        by_place = next(speeds)
+        return {key: by_place[key not in timed[0]] for key in wanted}
+
+    monkeypatch.setattr(latency, "time_pieces", time_pieces)
+    clock = Clock(config, where, file, 1, (64, 64))
+    assert [clock.ms(table) for table in (first, smaller, smaller)] == [8, 6, 6]
+    assert len(timed) == 2 and sorted(latency.read_table(file).values()) == [6, 8]
+    assert Clock(config, where, file, 1, (64, 64)).ms(smaller) == 6
+
+
 def of_three_blocks(model, size, where, table, repeats):
     """A latency that only three expansions and one bottleneck change."""
     blocks = model.backbone.network.blocks
@@ -129,6 +151,7 @@ def of_three_blocks(model, size, where, table, repeats):
 def search(segmenter, tmp_path, monkeypatch):
     """A function that runs the tool on the tiny segmenter in a folder by name."""
     monkeypatch.setattr(latency, "predicted", of_three_blocks)
+    monkeypatch.setattr(latency, "is_here", lambda where: False)  # as of another device
     torch.set_num_threads(1)
 
     def run(name, *options, train=False):

@@ -2,8 +2,10 @@
 
 import contextlib
 import copy
+import hashlib
 import io
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -11,7 +13,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from torch import nn
 
-from mixnet_dense.adapt import latency
+from mixnet_dense.adapt import latency, names
 from mixnet_dense.backbones.arch import Network
 from mixnet_dense.benchmark.subjects import build_model
 from mixnet_dense.registry import MODELS
@@ -36,10 +38,15 @@ def build(config: Config) -> nn.Module:
 
 
 class Clock:
-    """Latencies of tables of a config from a file of pieces, which it fills.
+    """Latencies of tables of a config, from a file that it fills.
+
+    On this machine a table is measured as a whole network, beside the first in the same rounds:
+    sums of pieces have errors of some percent, and a search would choose the tables whose errors
+    are greatest. For another device it is the sum of the file's pieces.
 
     Args:
-        config, where, file, repeats: see `latency.predicted` and `latency.read_table`.
+        config: of the first network.
+        where, file, repeats: see `latency.missing` and `latency.read_table`.
         size: see `latency.image_size`.
 
     Raises:
@@ -54,17 +61,29 @@ class Clock:
         self.size = latency.image_size(config, size)
         self.table = latency.read_table(file)
 
+    @cached_property
+    def _first(self) -> dict[latency.Key, latency.Piece]:
+        return self._whole(build_model(self.config))
+
     def ms(self, network: Network) -> float:
         """The latency of a table."""
         model, threads = build_model(with_arch(self.config, network)), torch.get_num_threads()
         try:
             with contextlib.redirect_stderr(io.StringIO()):  # a progress of its own
-                total, new = latency.predicted(
-                    model, self.size, self.where, self.table, self.repeats
-                )
+                return self._ms(model)
         finally:
             torch.set_num_threads(threads)
-        if new:
+
+    def _ms(self, model: nn.Module) -> float:
+        if not latency.is_here(self.where):
+            return latency.predicted(model, self.size, self.where, self.table, self.repeats)[0]
+        parts = self._whole(model)
+        if new := latency.missing(self._first | parts, self.where, self.table, self.repeats):
             self.table |= new
             latency.write_table(self.file, self.table)
-        return total
+        return self.table[next(iter(parts))]
+
+    def _whole(self, model: nn.Module) -> dict[latency.Key, latency.Piece]:
+        digest = hashlib.sha256(repr(model.backbone.network).encode()).hexdigest()[:12]
+        key = self.where.key(f"network {digest}", names.size([self.size]))
+        return {key: latency.whole(model, self.size)}

@@ -15,7 +15,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -64,13 +64,22 @@ def here(runtime: str, threads: int, device: str | None = None) -> Where:
     Raises:
         InputError: an unknown runtime, or its packages are not installed.
     """
-    own = machine("cpu", threads)["cpu"]
-    if device in (None, own):
+    where = Where(runtime, threads, device or _own(threads))
+    if is_here(where):
         if runtime not in RUNTIMES:
             raise InputError(f"--runtime {runtime}: must be one of {', '.join(RUNTIMES)}")
         if runtime != "eager":
             need(f"--runtime {runtime}", "onnx", "onnxscript", FORMATS[runtime].runtime)
-    return Where(runtime, threads, device or own)
+    return where
+
+
+def is_here(where: Where) -> bool:
+    """Whether it is this machine, so that what a table has not can be measured."""
+    return where.device == _own(where.threads)
+
+
+def _own(threads: int) -> str:
+    return machine("cpu", threads)["cpu"]
 
 
 def image_size(config: Config, given: Sequence[int] | None = None) -> tuple[int, int]:
@@ -179,6 +188,7 @@ def _rest(model: nn.Module, taps: tuple[Tensor, ...]):
     return model.decode_head(taps)
 
 
+@lru_cache(maxsize=4)  # the first network of a search is timed again and again
 def runner(piece: Piece, where: Where) -> Callable[[], object]:
     """A piece as a function that computes it once in the runtime."""
     piece.eval()
@@ -213,8 +223,6 @@ def time_pieces(wanted: dict[Key, Piece], where: Where, repeats: int) -> dict[Ke
     load can only add, and adds most to the many short calls of pieces. On one thread it is the
     processor's time for this process, in which other programs take no turns.
     """
-    if not wanted:
-        return {}
     torch.set_num_threads(where.threads)
     clock = _processor_time if where.threads == 1 else time.perf_counter
     preparing, functions = Progress(len(wanted), "pieces prepared"), {}
@@ -284,25 +292,34 @@ def write_table(path: str | Path, table: dict[Key, float]) -> None:
 def predicted(
     model: nn.Module, size: tuple[int, int], where: Where, table: dict[Key, float], repeats: int
 ) -> tuple[float, dict[Key, float]]:
-    """The sum over the pieces, and the rows that were measured for it because the table had none.
+    """The sum over the pieces, and the rows that `missing` measured for it."""
+    parts = {where.key(*name): part for name, part in pieces(model, size).items()}
+    new = missing({key: piece for key, (piece, _) in parts.items()}, where, table, repeats)
+    known = table | new
+    return sum(times * known[key] for key, (_, times) in parts.items()), new
+
+
+def missing(
+    parts: dict[Key, Piece], where: Where, table: dict[Key, float], repeats: int
+) -> dict[Key, float]:
+    """Measure what a table has not of some pieces, the new rows by their keys.
 
     A processor's speed changes with its heat and with other load. So the slowest pieces that the
     table has are measured again beside the new ones, which are scaled as these have to be.
 
     Raises:
-        InputError: the table lacks a piece, and its device is not this machine.
+        InputError: a row is missing, and its device is not this machine.
     """
-    parts = {where.key(*name): part for name, part in pieces(model, size).items()}
-    missing = {key: piece for key, (piece, _) in parts.items() if key not in table}
-    if missing and where.device != machine("cpu", where.threads)["cpu"]:
+    wanted = {key: piece for key, piece in parts.items() if key not in table}
+    if not wanted:
+        return {}
+    if not is_here(where):
         others = sorted({"{} threads, {}, {}".format(*key[2:]) for key in table})
         raise InputError(
-            f"--table: has no row {','.join(next(iter(missing)))}, one of {len(missing)} that "
+            f"--table: has no row {','.join(next(iter(wanted)))}, one of {len(wanted)} that "
             f"'{where.device}' must bring; its rows are of {' and of '.join(others) or 'nothing'}"
         )
-    anchors = sorted(parts.keys() & table.keys(), key=table.get)[-_ANCHORS:] if missing else []
-    timed = time_pieces(missing | {key: parts[key][0] for key in anchors}, where, repeats)
+    anchors = sorted(parts.keys() & table.keys(), key=table.get)[-_ANCHORS:]
+    timed = time_pieces(wanted | {key: parts[key] for key in anchors}, where, repeats)
     scale = median(table[key] / timed[key] for key in anchors) if anchors else 1
-    new = {key: _rounded(scale * timed[key]) for key in missing}
-    known = table | new
-    return sum(times * known[key] for key, (_, times) in parts.items()), new
+    return {key: _rounded(scale * timed[key]) for key in wanted}
