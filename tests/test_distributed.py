@@ -7,7 +7,7 @@ import torch
 from running import ROOT, fresh, shell, tool
 
 from mixnet_dense.engine.config import load_config
-from mixnet_dense.engine.runner import launch
+from mixnet_dense.engine.runner import launch, train_runner
 from mixnet_dense.errors import InputError
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="with GPUs mmengine does it")
@@ -80,6 +80,14 @@ def test_a_launcher_that_did_not_launch_is_named(detector, monkeypatch):
         launch(config, "pytorch")
     with pytest.raises(InputError, match="--launcher slurm: needs GPUs"):
         launch(config, "slurm")
+
+
+def test_a_static_graph_and_gradients_of_several_steps_are_refused(detector, monkeypatch):
+    options = ["optim_wrapper.accumulative_counts=2", "model_wrapper_cfg.static_graph=True"]
+    config = load_config(str(detector / "detector.py"), options)
+    monkeypatch.setattr("mixnet_dense.engine.runner.is_distributed", lambda: True)
+    with pytest.raises(InputError, match="static_graph: does not go with .*accumulative_counts=2"):
+        train_runner(config)
 
 
 def test_one_of_several_processes_ends_before_python_clears_up():

@@ -12,6 +12,7 @@ import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
 from running import tool
+from test_survival import Deadly
 from test_waiting import CONFIGS, build
 
 from mixnet_dense.backbones import build_classifier
@@ -22,6 +23,7 @@ from mixnet_dense.det.nms import greedy_nms
 from mixnet_dense.det.targets import Boxes, match
 from mixnet_dense.engine import gpu
 from mixnet_dense.engine.compiling import compile_backbone
+from mixnet_dense.engine.resume import Loader
 from mixnet_dense.export import fuse
 
 DEVICE = os.environ.get("GPU_TESTS_ON", "cuda")
@@ -214,6 +216,14 @@ def test_prediction(name):
         else:  # the scores of an untrained detector are close together: their order is not its
             scores = (each.pred_instances.scores.cpu() for each in (one, other))
             torch.testing.assert_close(*scores, rtol=1e-3, atol=1e-4)
+
+
+def test_batches_of_a_data_worker_that_dies_are_pinned_again(tmp_path):
+    data = Deadly(tmp_path / "dead")
+    plain = torch.utils.data.DataLoader(data, 2, num_workers=2, pin_memory=DEVICE == "cuda")
+    batches = list(Loader.of(plain, data, seed=0))
+    assert [batch.tolist() for batch in batches] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert all(batch.is_pinned() == (DEVICE == "cuda") for batch in batches)
 
 
 @pytest.mark.parametrize("task", ["detector", "segmenter"])

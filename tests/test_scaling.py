@@ -58,9 +58,10 @@ def write(request, folder, task, norm):
 
 def command(config, folder, processes):
     """Arguments of a training whose steps have the same images with any number of processes."""
+    static = f"model_wrapper_cfg.static_graph={processes > 2}"
     batch = f"train_dataloader.batch_size={BATCH // processes}"
     last = ("--launcher", "pytorch") if processes > 1 else ()
-    return (config, "--work-dir", folder / config.stem, "--cfg-options", batch, *last)
+    return (config, "--work-dir", folder / config.stem, "--cfg-options", batch, static, *last)
 
 
 def weights(folder, config):

@@ -124,6 +124,7 @@ def test_batches_of_a_data_worker_that_dies_are_loaded_again(tmp_path):
 
 @pytest.mark.parametrize(("error", "found"), [
     (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), True),
+    (RuntimeError("Pin memory thread exited unexpectedly"), True),
     (ConnectionResetError(104, "Connection reset by peer"), True),
     (RuntimeError("Caught RuntimeError in DataLoader worker process 0."), False),
     (FileNotFoundError("Caught FileNotFoundError in DataLoader worker process 0."), False),

@@ -30,7 +30,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of torch, on a CPU")
     parser.add_argument("--repeats", type=int, default=20, help="rounds; all run once in each")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--amp", action="store_true", help="bf16 on a CPU, fp16 on a GPU")
+    parser.add_argument("--amp", action="store_true", help="bf16, or fp16 on a GPU without it")
     parser.add_argument("--compile", action="store_true", help="time torch.compile too")
     parser.add_argument(
         "--compare", action="store_true", help="time the same network of timm, mmdet, torchvision"

@@ -15,6 +15,7 @@ from mixnet_dense.backbones.blocks import ConvNormAct
 from mixnet_dense.backbones.classifier import NAMES, build_classifier
 from mixnet_dense.engine.compiling import compile_backbone
 from mixnet_dense.engine.config import load_config, slips_named
+from mixnet_dense.engine.gpu import has_bfloat16
 from mixnet_dense.errors import InputError
 from mixnet_dense.export import fuse
 from mixnet_dense.registry import MODELS
@@ -81,7 +82,7 @@ def runners(
         name: see `build`.
         mode: ``'inference'`` for a forward pass, ``'train'`` for one forward and backward.
         images: (N, 3, H, W) normalised.
-        amp: bfloat16 autocast on a CPU, float16 on a GPU; not for the reference.
+        amp: as in a training: in bfloat16, on a GPU without it in float16; not for the reference.
         compiled: adds a variant.
     """
     models = {REFERENCE: reference(build(name)), "model": build(name)}
@@ -99,7 +100,8 @@ def runners(
 def passes(model: nn.Module, images: Tensor, amp: bool) -> Callable[[], object]:
     """A forward pass as a function; in training mode with the backward pass."""
     whole, kind = hasattr(model, "data_preprocessor"), images.device.type
-    cast = torch.autocast(kind, torch.bfloat16 if kind == "cpu" else torch.float16, enabled=amp)
+    half = torch.bfloat16 if kind == "cpu" or has_bfloat16() else torch.float16
+    cast = torch.autocast(kind, half, enabled=amp)
     arguments = dict(mode="tensor") if whole else {}
 
     @torch.inference_mode()

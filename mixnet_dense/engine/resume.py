@@ -149,9 +149,12 @@ class Loader(DataLoader):
 
 
 def _is_of_dead_worker(error: BaseException) -> bool:
-    """Whether torch found a worker dead, or could not fetch from it what it had announced."""
+    """Whether torch found a worker dead, or could not fetch from it what it had announced.
+
+    For a GPU the fetching is done by the thread that pins memory, which ends then.
+    """
     if isinstance(error, RuntimeError):
-        return "DataLoader worker (pid" in str(error)
+        return any(part in str(error) for part in ("DataLoader worker (pid", "Pin memory thread"))
     return not str(error).startswith("Caught ")  # by a worker, in the data set
 
 

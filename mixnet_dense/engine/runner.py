@@ -95,6 +95,12 @@ def train_runner(config: Config) -> Runner:
             **({"device_ids": None} if get_device() == "cpu" else {}),
         )
         config.model_wrapper_cfg = own | dict(wrapper)
+        counts = (config.get("optim_wrapper") or {}).get("accumulative_counts", 1)
+        if wrapper.get("static_graph") and counts > 1:  # an assertion of torch's fails
+            raise InputError(
+                "model_wrapper_cfg.static_graph: does not go with optim_wrapper."
+                f"accumulative_counts={counts}; leave out one of them"
+            )
     with slips_named("config"):
         runner = SturdyRunner.from_cfg(config)
         loops = [runner.train_loop, runner.val_loop]

@@ -119,18 +119,16 @@ def _files(dataset: ConfigDict, root: str) -> list[list[str]]:
 def _written(
     groups: Sequence[list[str]], root: str, out: Path, split: str, full: int
 ) -> Iterator[dict]:
-    progress, left = Progress(len(groups)) if groups else None, iter(groups)
-    group = next(left, None)
+    progress, left = Progress(len(groups)), list(reversed(groups))
     for number in range(len(groups)):
-        if group is None:
+        if not left:
             return
         path = out / f"{split}-{number:06}.tar"
         with written_whole(path) as partial, tarfile.open(partial, "w") as tar:
-            while group is not None and tar.offset < full:
-                for name in group:
+            while left and tar.offset < full:
+                for name in left.pop():
                     _add(tar, os.path.join(root, name), name)
                 progress.step()
-                group = next(left, None)
         yield _row(path)
 
 
