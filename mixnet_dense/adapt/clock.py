@@ -12,6 +12,7 @@ from mmengine.device import get_device
 from torch import nn
 
 from mixnet_dense.adapt import latency
+from mixnet_dense.adapt.table import read_table, write_table
 from mixnet_dense.backbones.arch import Network
 from mixnet_dense.benchmark.subjects import build_model
 from mixnet_dense.registry import MODELS
@@ -39,7 +40,7 @@ class Clock:
     """Latencies of tables of a config from a file of pieces, which it fills.
 
     Args:
-        config, where, file, repeats: see `latency.predicted` and `latency.read_table`.
+        config, where, file, repeats: see `latency.predicted` and `read_table`.
         size: see `latency.image_size`.
 
     Raises:
@@ -52,7 +53,7 @@ class Clock:
     ):  # fmt: skip
         self.config, self.where, self.file, self.repeats = config, where, file, repeats
         self.size = latency.image_size(config, size)
-        self.table = latency.read_table(file)
+        self.table = read_table(file)
 
     def ms(self, network: Network) -> float:
         """The latency of a table."""
@@ -66,5 +67,5 @@ class Clock:
             torch.set_num_threads(threads)
         if new:
             self.table |= new
-            latency.write_table(self.file, self.table)
+            write_table(self.file, self.table)
         return total
