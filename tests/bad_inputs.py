@@ -458,6 +458,8 @@ COMMAND_LINES = [
     Bad("0 threads", "latency det.py --threads 0", "--threads, --repeats and --size"),
     Bad("a table of latencies that is none", "latency det.py --table det.py",
         "det.py: its first line must be piece,size"),
+    Bad("a piece twice", "latency det.py --table t.csv", "t.csv: row 2: is there already",
+        write("t.csv", "piece,size,threads,runtime,device,ms\na,8,1,b,c,1\na,8,1,b,c,2")),
     Bad("images of no one size", "latency seg.py", "--size H W: must be given"),
     Bad("a device without rows", "latency det.py --device phone", "that 'phone' must bring"),
     Bad("a sheet of no images", "browse det.py --count 0 --out sheet.html", "--count 0: must"),

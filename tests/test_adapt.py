@@ -21,6 +21,7 @@ from mixnet_dense.adapt.choice import (
 )
 from mixnet_dense.adapt.clock import Clock
 from mixnet_dense.adapt.proposals import with_expansion
+from mixnet_dense.adapt.table import read_table
 from mixnet_dense.adapt.trial import Trial
 from mixnet_dense.backbones import MixNet
 from mixnet_dense.backbones.found import read_network
@@ -137,7 +138,7 @@ def test_a_table_is_timed_as_a_whole_beside_the_first(segmenter, tmp_path, monke
     monkeypatch.setattr(latency, "time_pieces", time_pieces)
     clock = Clock(config, where, file, 1, (64, 64))
     assert [clock.ms(table) for table in (first, smaller, smaller)] == [8, 6, 6]
-    assert len(timed) == 2 and sorted(latency.read_table(file).values()) == [6, 8]
+    assert len(timed) == 2 and sorted(read_table(file).values()) == [6, 8]
     assert Clock(config, where, file, 1, (64, 64)).ms(smaller) == 6
 
 

@@ -32,12 +32,13 @@ def parse_args(argv=None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     with contextlib.redirect_stdout(sys.stderr):  # the hosts print while they are imported
         from mixnet_dense.adapt import latency
+        from mixnet_dense.adapt.table import read_table, write_table
         from mixnet_dense.benchmark.subjects import build_model
         from mixnet_dense.engine.config import load_config
         from mixnet_dense.files import check_writable
 
         where = latency.here(args.runtime, args.threads, args.device)
-        table = latency.read_table(args.table)
+        table = read_table(args.table)
         check_writable(args.table)
         config = load_config(args.config, args.cfg_options)
         size = latency.image_size(config, args.size)
@@ -45,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
         total, new = latency.predicted(model, size, where, table, args.repeats)
         found = dict(runtime=args.runtime, device=where.device, size=size, predicted_ms=total)
         if new:
-            latency.write_table(args.table, table | new)
+            write_table(args.table, table | new)
         if not args.device:
             measured = latency.measured(model, size, where, args.repeats)
             found.update(measured_ms=measured, error=total / measured - 1)

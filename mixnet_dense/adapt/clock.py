@@ -14,6 +14,7 @@ from mmengine.device import get_device
 from torch import nn
 
 from mixnet_dense.adapt import latency, names
+from mixnet_dense.adapt.table import read_table, write_table
 from mixnet_dense.backbones.arch import Network
 from mixnet_dense.benchmark.subjects import build_model
 from mixnet_dense.registry import MODELS
@@ -46,7 +47,7 @@ class Clock:
 
     Args:
         config: of the first network.
-        where, file, repeats: see `latency.missing` and `latency.read_table`.
+        where, file, repeats: see `latency.missing` and `table.read_table`.
         size: see `latency.image_size`.
 
     Raises:
@@ -59,7 +60,7 @@ class Clock:
     ):  # fmt: skip
         self.config, self.where, self.file, self.repeats = config, where, file, repeats
         self.size = latency.image_size(config, size)
-        self.table = latency.read_table(file)
+        self.table = read_table(file)
 
     @cached_property
     def _first(self) -> dict[latency.Key, latency.Piece]:
@@ -80,7 +81,7 @@ class Clock:
         parts = self._whole(model)
         if new := latency.missing(self._first | parts, self.where, self.table, self.repeats):
             self.table |= new
-            latency.write_table(self.file, self.table)
+            write_table(self.file, self.table)
         return self.table[next(iter(parts))]
 
     def _whole(self, model: nn.Module) -> dict[latency.Key, latency.Piece]:

@@ -1,15 +1,13 @@
 """The latency of a network: measured as a whole, and summed from a table of its pieces.
 
-A table is a CSV of `COLUMNS`: what the piece is, its input size, threads, runtime, device, and the
-milliseconds. Pieces that it lacks are measured here and added; one measured elsewhere, such as on a
-phone, is brought as such a file.
+Pieces that a table lacks are measured here and added; those of another device, such as a phone, are
+brought as a file, see `table`.
 
 A runtime copies each input and output into its own memory layout, and a part measured alone has
 these copies, which the network has not. So two neighbours are measured together, each part also
 alone, and the network is the pairs less what is in two of them: (a, b) + (b, c) - b.
 """
 
-import csv
 import math
 import tempfile
 import time
@@ -25,26 +23,21 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mixnet_dense.adapt import names
+from mixnet_dense.adapt.table import DIGITS, Key
 from mixnet_dense.backbones.algorithms import set_channels_last
 from mixnet_dense.benchmark.presentation import machine
 from mixnet_dense.errors import InputError
 from mixnet_dense.export import fuse
 from mixnet_dense.export.description import pipeline_resize
 from mixnet_dense.export.formats import FORMATS, need
-from mixnet_dense.files import read_text, written_whole
 from mixnet_dense.progress import Progress
 
-COLUMNS = ("piece", "size", "threads", "runtime", "device", "ms")
 _WARM_UP = 3
 _ANCHORS = 3
-_DIGITS = ".6g"
 _OTHER_DATA = torch.zeros(2**20)  # 4 MiB, more than a core's own cache has
 # Windows counts a processor's time in steps of 16 ms, too coarse for a piece.
 _processor_time = time.process_time if hasattr(time, "clock_gettime") else time.perf_counter
 RUNTIMES = ("eager", "onnx", "openvino")
-
-Key = tuple[str, str, str, str, str]
-"""A row of the table without its milliseconds, as text."""
 
 
 class Where(NamedTuple):
@@ -242,51 +235,13 @@ def time_pieces(wanted: dict[Key, Piece], where: Where, repeats: int) -> dict[Ke
 
 
 def _rounded(ms: float) -> float:
-    return float(f"{ms:{_DIGITS}}")  # as a table has them
+    return float(f"{ms:{DIGITS}}")  # as a table has them
 
 
 def measured(model: nn.Module, size: tuple[int, int], where: Where, repeats: int) -> float:
     """The time of the whole network, in milliseconds; see `time_pieces`."""
     key = where.key("whole", names.size([size]))
     return time_pieces({key: whole(model, size)}, where, repeats)[key]
-
-
-def read_table(path: str | Path) -> dict[Key, float]:
-    """The rows of a table; none if there is no such file.
-
-    Raises:
-        InputError: other columns, a row whose ``ms`` is not a positive number, or two of a piece.
-    """
-    if not Path(path).exists():
-        return {}
-    if not Path(path).is_file():
-        raise InputError(f"{path}: must be a file")
-    rows = csv.reader(read_text(Path(path)).splitlines())
-    try:
-        listed = [row for row in rows if row]
-    except csv.Error as error:
-        raise InputError(f"{path}: is not CSV: {error}") from error
-    if not listed or tuple(listed[0]) != COLUMNS:
-        raise InputError(f"{path}: its first line must be {','.join(COLUMNS)}")
-    found = {}
-    for number, row in enumerate(listed[1:], 1):
-        try:
-            value = float(row[-1])
-        except ValueError:
-            value = math.nan
-        if len(row) != len(COLUMNS) or not 0 < value < math.inf:
-            raise InputError(f"{path}: row {number}: must have {', '.join(COLUMNS)}, ms above 0")
-        if found.setdefault(tuple(row[:-1]), value) != value:
-            raise InputError(f"{path}: row {number}: is there already, with other ms")
-    return found
-
-
-def write_table(path: str | Path, table: dict[Key, float]) -> None:
-    """Write a table, completely or not at all; see `files.written_whole`."""
-    with written_whole(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows((*key, f"{ms:{_DIGITS}}") for key, ms in table.items())
 
 
 def predicted(
@@ -314,10 +269,10 @@ def missing(
     if not wanted:
         return {}
     if not is_here(where):
-        others = sorted({"{} threads, {}, {}".format(*key[2:]) for key in table})
+        others = sorted({"rows of {} threads, {}, {}".format(*key[2:]) for key in table})
         raise InputError(
             f"--table: has no row {','.join(next(iter(wanted)))}, one of {len(wanted)} that "
-            f"'{where.device}' must bring; its rows are of {' and of '.join(others) or 'nothing'}"
+            f"'{where.device}' must bring; the table has {' and '.join(others) or 'no rows'}"
         )
     anchors = sorted(parts.keys() & table.keys(), key=table.get)[-_ANCHORS:]
     timed = time_pieces(wanted | {key: parts[key] for key in anchors}, where, repeats)
