@@ -48,22 +48,22 @@ def last_slopes(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def promising(
-    rows: Sequence[Row], network: Network, saves: Callable[[Network], bool], count: int
+    rows: Sequence[Row], network: Network, ms: Callable[[Network], float], wanted: float, count: int
 ) -> Iterator[tuple[str, Proposal]]:
     """Proposals of the next step by place: those never tried, then the best of the others.
 
     Args:
         rows: of the steps before.
         network: the table of the last.
-        saves: see `proposals.propose`.
+        ms, wanted: see `proposals.propose`.
         count: where others are left out, if so many are found; 0: none.
     """
-    known, found = last_slopes(rows), 0
+    known, now, found = last_slopes(rows), path(rows)[-1]["latency_ms"], 0
     smaller = choices(network)
     for place in sorted(smaller, key=lambda place: -known.get(place, float("inf"))):
         if place in known and 0 < count <= found:
             return
-        if proposal := first_saving(smaller[place], saves):
+        if proposal := first_saving(smaller[place], ms, now, wanted):
             found += 1
             yield place, proposal
 

@@ -5,7 +5,6 @@ that share it. Ours: fewer kernel sizes in one mixed convolution (MixConv sectio
 """
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from typing import NamedTuple
 from mixnet_dense.backbones.arch import Block, Network, partition_channels
 
 STEM = -1  # the bottleneck before block 0
+_MORE = 1.5
 
 
 class Proposal(NamedTuple):
@@ -77,16 +77,17 @@ def snapped(channels: int, divisor: int = 8) -> range:
 
 
 def propose(
-    network: Network, saves: Callable[[Network], bool], divisor: int = 8
+    network: Network, ms: Callable[[Network], float], wanted: float, divisor: int = 8
 ) -> Iterator[Proposal]:
-    """For each block and each bottleneck the largest smaller table that saves enough.
+    """For each block and each bottleneck a smaller table that saves enough, see `first_saving`.
 
     Args:
-        saves: whether a table's latency is low enough for this step.
+        ms: the latency of a table.
+        wanted: latency of this step's tables, at most.
         divisor: of all new numbers of channels.
     """
-    found = (first_saving(smaller, saves) for smaller in choices(network, divisor).values())
-    return filter(None, found)
+    now, places = ms(network), choices(network, divisor).values()
+    return filter(None, (first_saving(smaller, ms, now, wanted) for smaller in places))
 
 
 def choices(network: Network, divisor: int = 8) -> dict[str, list[Proposal]]:
@@ -114,15 +115,33 @@ def choices(network: Network, divisor: int = 8) -> dict[str, list[Proposal]]:
 
 
 def first_saving(
-    proposals: Sequence[Proposal], saves: Callable[[Network], bool]
+    proposals: Sequence[Proposal], ms: Callable[[Network], float], now: float, wanted: float
 ) -> Proposal | None:
-    """The first of a place's proposals that saves enough, found by halving; None if none does.
+    """The first of a place's proposals that saves enough; None if none does.
 
-    A smaller table is taken to be the faster one. Where it is not, what is found still saves
-    enough, but a larger table may, too.
+    As each latency may take seconds to measure, few are: where the line between two known ones
+    meets ``wanted``. One that saves at most `_MORE` times as much as it should is taken at once,
+    though a larger table may save enough, too.
+
+    Args:
+        proposals: the largest table first.
+        ms: the latency of a table; a smaller table is taken to be the faster one.
+        now: latency before.
+        wanted: see `propose`.
     """
-    index = bisect_left(proposals, True, key=lambda proposal: saves(proposal.network))
-    return proposals[index] if index < len(proposals) else None
+    high = len(proposals) - 1
+    if high < 0 or (fast := ms(proposals[high].network)) > wanted:
+        return None
+    low, slow, least = -1, now, now - _MORE * (now - wanted)
+    while high - low > 1 and fast < least:
+        place = low + math.ceil((high - low) * (slow - wanted) / (slow - fast))
+        place = min(max(place, low + 1), high - 1)
+        found = ms(proposals[place].network)
+        if found <= wanted:
+            high, fast = place, found
+        else:
+            low, slow = place, found
+    return proposals[high]
 
 
 def _same_kind(old: Network, new: Network) -> Network | None:

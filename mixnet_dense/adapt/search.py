@@ -147,9 +147,7 @@ class Search:
                 known[table] = self.clock.ms(table)
             return known[table]
 
-        found = promising(
-            self.rows, network, lambda table: ms(table) <= wanted, self.plan.proposals
-        )
+        found = promising(self.rows, network, ms, wanted, self.plan.proposals)
         new = []
         for number, (place, proposal) in enumerate(found):
             row = _row(now["step"] + 1, number, place, proposal.what, ms(proposal.network))
