@@ -9,6 +9,7 @@ import pytest
 import torch
 from running import tool
 
+from mixnet_dense import checkpoints
 from mixnet_dense.adapt import latency, trial
 from mixnet_dense.adapt.choice import (
     budget_ms,
@@ -19,7 +20,7 @@ from mixnet_dense.adapt.choice import (
     slope,
     write_rows,
 )
-from mixnet_dense.adapt.clock import Clock
+from mixnet_dense.adapt.clock import Clock, with_arch
 from mixnet_dense.adapt.proposals import with_expansion
 from mixnet_dense.adapt.table import read_table
 from mixnet_dense.adapt.trial import Trial
@@ -35,7 +36,7 @@ S = MixNet("s").network
 def row(step, proposal, place, ms, accuracy, chosen=False):
     what = f"{place} 16 to 8"
     return dict(step=step, proposal=proposal, place=place, what=what, latency_ms=ms,
-                accuracy=accuracy, chosen=chosen)  # fmt: skip
+                accuracy=accuracy, chosen=chosen, measured_ms=ms if chosen else None)  # fmt: skip
 
 
 ROWS = [
@@ -137,9 +138,15 @@ def test_a_table_is_timed_as_a_whole_beside_the_first(segmenter, tmp_path, monke
 
     monkeypatch.setattr(latency, "time_pieces", time_pieces)
     clock = Clock(config, where, file, 1, (64, 64))
-    assert [clock.ms(table) for table in (first, smaller, smaller)] == [8, 6, 6]
+    assert [clock.whole(table) for table in (first, smaller, smaller)] == [8, 6, 6]
     assert len(timed) == 2 and sorted(read_table(file).values()) == [6, 8]
-    assert Clock(config, where, file, 1, (64, 64)).ms(smaller) == 6
+    again = Clock(config, where, file, 1, (64, 64))
+    assert again.whole(smaller) == 6
+    monkeypatch.setattr(latency, "predicted", of_three_blocks)
+    sums = [
+        of_three_blocks(build_model(with_arch(config, n)), *[None] * 4)[0] for n in (first, smaller)
+    ]
+    assert again.ms(first, smaller) == pytest.approx(6 * sums[0] / sums[1])
 
 
 def of_three_blocks(model, size, where, table, repeats):
@@ -177,6 +184,8 @@ def test_what_is_found_is_a_config_that_trains(search, tmp_path, segmenter):
     assert read_network(config.model.backbone.arch) == network
     assert len((tmp_path / "a/found.py").read_text().splitlines()) == 4
     assert config.load_from == str(tmp_path / "a/found.pth")
+    meta = checkpoints.read(str(tmp_path / "a/found.pth"))[1]
+    assert len(meta["dataset_meta"]["classes"]) == config.model.decode_head.num_classes
     for file in ("trained/epoch_2.pth", "proposals.csv", "proposals.png"):
         assert (tmp_path / "a" / file).is_file()
     history = json.loads((tmp_path / "a/found.json").read_text())["history"]

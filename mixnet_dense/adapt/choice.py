@@ -1,8 +1,9 @@
 """What a search has tried and what it chooses, as pure functions over rows.
 
 A row is a table that was or will be tried: ``step``, ``proposal`` (its number in the step),
-``place``, ``what`` (see `proposals.Proposal`), ``latency_ms``, ``accuracy`` (None before the trial)
-and ``chosen``. Step 0 is the network of the beginning.
+``place``, ``what`` (see `proposals.Proposal`), ``latency_ms`` as it is expected, ``accuracy``
+(None before the trial), ``chosen``, and ``measured_ms`` of what is chosen. Step 0 is the network of
+the beginning.
 """
 
 import csv
@@ -15,13 +16,16 @@ from mixnet_dense.errors import InputError
 from mixnet_dense.files import written_whole
 
 Row = dict
-COLUMNS = ("step", "proposal", "what", "latency_ms", "accuracy", "slope", "mnasnet", "chosen")
+COLUMNS = (
+    "step", "proposal", "what", "latency_ms", "measured_ms", "accuracy", "slope", "mnasnet",
+    "chosen",
+)  # fmt: skip
 _WEIGHT = -0.15  # MobileNetV3 section 4.1, for small models
 
 
 def slope(before: Row, row: Row) -> float:
     """The change of accuracy by the milliseconds saved (MobileNetV3 section 4.2)."""
-    return (row["accuracy"] - before["accuracy"]) / (before["latency_ms"] - row["latency_ms"])
+    return (row["accuracy"] - before["accuracy"]) / (before["measured_ms"] - row["latency_ms"])
 
 
 def mnasnet_score(row: Row, target: float) -> float:
@@ -58,7 +62,7 @@ def promising(
         ms, wanted: see `proposals.propose`.
         count: where others are left out, if so many are found; 0: none.
     """
-    known, now, found = last_slopes(rows), path(rows)[-1]["latency_ms"], 0
+    known, now, found = last_slopes(rows), path(rows)[-1]["measured_ms"], 0
     smaller = choices(network)
     for place in sorted(smaller, key=lambda place: -known.get(place, float("inf"))):
         if place in known and 0 < count <= found:
@@ -104,7 +108,8 @@ def write_rows(file: Path, rows: Sequence[Row], target: float) -> None:
             scores = dict(slope="", mnasnet=f"{mnasnet_score(row, target):.6g}")
             if row["step"]:
                 scores["slope"] = f"{slope(chosen[row['step'] - 1], row):.6g}"
-            numbers = {name: f"{row[name]:.6g}" for name in ("latency_ms", "accuracy")}
+            numbers = ("latency_ms", "measured_ms", "accuracy")
+            numbers = {name: f"{row[name]:.6g}" for name in numbers if row[name] is not None}
             writer.writerow({**row, **scores, **numbers, "chosen": int(row["chosen"])})
 
 
@@ -114,12 +119,15 @@ def draw(rows: Sequence[Row], target: float, metric: str):
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    points = ("latency_ms", "accuracy")
     tried = [row for row in rows if row["accuracy"] is not None]
-    axes.plot(*([row[x] for row in tried] for x in points), "x", color="0.6", label="tried")
-    axes.plot(*([row[x] for row in path(rows)] for x in points), "o-", color="0.0", label="chosen")
+    for found, ms, style, color, label in (
+        (tried, "latency_ms", "x", "0.6", "tried, as expected"),
+        (path(rows), "measured_ms", "o-", "0.0", "chosen, measured"),
+    ):
+        points = ([row[name] for row in found] for name in (ms, "accuracy"))
+        axes.plot(*points, style, color=color, label=label)
     axes.axvline(target, color="#c0392b", linestyle="--", label="budget")
-    axes.set(xlabel="latency, ms (sum of pieces)", ylabel=f"{metric}, held out, after a trial")
+    axes.set(xlabel="latency, ms", ylabel=f"{metric}, held out, after a trial")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure

@@ -4,7 +4,7 @@ import contextlib
 import copy
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from mmengine.device import get_device
 from torch import nn
 
 from mixnet_dense.adapt import latency, names
-from mixnet_dense.adapt.table import read_table, write_table
+from mixnet_dense.adapt.table import Key, read_table, write_table
 from mixnet_dense.backbones.arch import Network
 from mixnet_dense.benchmark.subjects import build_model
 from mixnet_dense.registry import MODELS
@@ -41,9 +41,9 @@ def build(config: Config) -> nn.Module:
 class Clock:
     """Latencies of tables of a config, from a file that it fills.
 
-    On this machine a table is measured as a whole network, beside the first in the same rounds:
-    sums of pieces have errors of some percent, and a search would choose the tables whose errors
-    are greatest. For another device it is the sum of the file's pieces.
+    Sums of pieces tell small changes of a table apart, but a search that chooses by them also
+    chooses their errors. So each step begins from a whole network, measured beside the first in the
+    same rounds. For another device it is the sum of the file's pieces, too.
 
     Args:
         config: of the first network.
@@ -60,31 +60,49 @@ class Clock:
     ):  # fmt: skip
         self.config, self.where, self.file, self.repeats = config, where, file, repeats
         self.size = latency.image_size(config, size)
-        self.table = read_table(file)
+        self.table, self._sums = read_table(file), {}
 
-    @cached_property
-    def _first(self) -> dict[latency.Key, latency.Piece]:
-        return self._whole(build_model(self.config))
-
-    def ms(self, network: Network) -> float:
+    def whole(self, network: Network) -> float:
         """The latency of a table."""
-        model, threads = build_model(with_arch(self.config, network)), torch.get_num_threads()
-        try:
-            with contextlib.redirect_stderr(io.StringIO()):  # a progress of its own
-                return self._ms(model)
-        finally:
-            torch.set_num_threads(threads)
-
-    def _ms(self, model: nn.Module) -> float:
         if not latency.is_here(self.where):
-            return latency.predicted(model, self.size, self.where, self.table, self.repeats)[0]
-        parts = self._whole(model)
-        if new := latency.missing(self._first | parts, self.where, self.table, self.repeats):
-            self.table |= new
-            write_table(self.file, self.table)
+            return self._sum(network)
+        parts = self._network(build_model(with_arch(self.config, network)))
+        self._time(lambda: ((), latency.missing(self._first | parts, *self._options)))
         return self.table[next(iter(parts))]
 
-    def _whole(self, model: nn.Module) -> dict[latency.Key, latency.Piece]:
+    def ms(self, network: Network, now: Network) -> float:
+        """The latency of a table with a small change of another, ``now``."""
+        return self.whole(now) * self._sum(network) / self._sum(now)
+
+    def _sum(self, network: Network) -> float:
+        if network not in self._sums:
+            model = build_model(with_arch(self.config, network))
+            self._sums[network] = self._time(
+                lambda: latency.predicted(model, self.size, *self._options)
+            )
+        return self._sums[network]
+
+    def _time(self, measure: Callable):
+        threads = torch.get_num_threads()
+        try:
+            with contextlib.redirect_stderr(io.StringIO()):  # a progress of its own
+                found, new = measure()
+        finally:
+            torch.set_num_threads(threads)
+        if new:
+            self.table |= new
+            write_table(self.file, self.table)
+        return found
+
+    @property
+    def _options(self) -> tuple:
+        return self.where, self.table, self.repeats
+
+    @cached_property
+    def _first(self) -> dict[Key, latency.Piece]:
+        return self._network(build_model(self.config))
+
+    def _network(self, model: nn.Module) -> dict[Key, latency.Piece]:
         digest = hashlib.sha256(repr(model.backbone.network).encode()).hexdigest()[:12]
         key = self.where.key(f"network {digest}", names.size([self.size]))
         return {key: latency.whole(model, self.size)}

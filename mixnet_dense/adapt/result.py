@@ -13,7 +13,7 @@ from mixnet_dense.adapt.search import Found
 from mixnet_dense.backbones.found import write_network
 from mixnet_dense.files import written_whole
 
-_HISTORY = ("step", "what", "latency_ms", "accuracy")
+_HISTORY = ("step", "what", "measured_ms", "accuracy")
 _ARCH, _WEIGHTS = (  # mmengine puts the config's folder there
     "{{ fileDirname }}/found.json", "{{ fileDirname }}/found.pth"
 )  # fmt: skip

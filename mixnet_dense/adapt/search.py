@@ -100,27 +100,29 @@ class Search:
         if not self.rows[0]["chosen"]:
             self._try_all("the network as it is")
             self._choose(self.rows[0])
-        first = self.rows[0]["latency_ms"]
+        first = self.rows[0]["measured_ms"]
         target = budget_ms(self.plan.budget, first)
-        done = path(self.rows)[-1]["latency_ms"]
+        done = path(self.rows)[-1]["measured_ms"]
         progress = Progress(max(1, round(1000 * (done - target) / first)), "% of latency", scale=10)
-        while (now := path(self.rows)[-1])["latency_ms"] > target:
+        while (now := path(self.rows)[-1])["measured_ms"] > target:
             if self.rows[-1]["step"] == now["step"]:
-                wanted = max(now["latency_ms"] - self.plan.delta * first, target)
+                wanted = max(now["measured_ms"] - self.plan.delta * first, target)
                 self.rows += self.together.first(lambda w=wanted: self._propose(w))
             if self.rows[-1]["step"] == now["step"]:
                 break
             self._try_all(f"proposals of step {now['step'] + 1}")
-            self._choose(best := choose(self.rows))
+            best = choose(self.rows)
+            best["measured_ms"] = self.together.first(lambda b=best: self._measured(b))
+            self._choose(best)
             if self.together.rank == 0:
                 print(
-                    f"step {best['step']}: {best['what']}: {best['latency_ms']:.2f} of "
+                    f"step {best['step']}: {best['what']}: {best['measured_ms']:.2f} of "
                     f"{target:.2f} ms, accuracy {best['accuracy']:.4g}", flush=True,
                 )  # fmt: skip
-                saved = now["latency_ms"] - max(best["latency_ms"], target)
-                progress.step(round(1000 * saved / first))
+                saved = now["measured_ms"] - max(best["measured_ms"], target)
+                progress.step(max(0, round(1000 * saved / first)))
         network = read_network(self._file(now, ".json"))
-        return Found(self.rows, network, self._file(now, ".pth"), now["latency_ms"], target)
+        return Found(self.rows, network, self._file(now, ".pth"), now["measured_ms"], target)
 
     # ------------------------------------------------------------------ on the first process
 
@@ -131,21 +133,19 @@ class Search:
         if state.exists():
             return self._read(state)
         network = self.seed_model.backbone.network
-        ms = self.clock.ms(network)
+        ms = self.clock.whole(network)
         budget_ms(self.plan.budget, ms)
-        row = _row(0, 0, "", "the network as it is", ms)
+        row = _row(0, 0, "", "the network as it is", ms) | dict(measured_ms=ms)
         self._write_table(row, network)
         self._save([row])
         return [row]
 
     def _propose(self, wanted: float) -> list[Row]:
         now = path(self.rows)[-1]
-        network, known = read_network(self._file(now, ".json")), {}
+        network = read_network(self._file(now, ".json"))
 
         def ms(table: Network) -> float:
-            if table not in known:
-                known[table] = self.clock.ms(table)
-            return known[table]
+            return self.clock.ms(table, network)
 
         found = promising(self.rows, network, ms, wanted, self.plan.proposals)
         new = []
@@ -155,6 +155,9 @@ class Search:
             new.append(row)
         self._save(self.rows + new)
         return new
+
+    def _measured(self, row: Row) -> float:
+        return self.clock.whole(read_network(self._file(row, ".json")))
 
     def _write_table(self, row: Row, network: Network) -> None:
         write_network(self._file(row, ".json"), network)
@@ -215,7 +218,8 @@ class Search:
         carry_over(old, model, self.config.model.backbone.get("partition", "equal"))
         self.trial.train_steps(model, row["step"])
         state = {key: value.cpu() for key, value in model.state_dict().items()}
-        checkpoints.write(str(self._file(row, ".pth")), state, {})
+        meta = dict(dataset_meta=self.seed_model.dataset_meta)
+        checkpoints.write(str(self._file(row, ".pth")), state, meta)
         return self.trial.accuracy(model)
 
     def _build(self, row: Row) -> nn.Module:
@@ -240,5 +244,5 @@ class Search:
 def _row(step: int, proposal: int, place: str, what: str, ms: float) -> Row:
     return dict(
         step=step, proposal=proposal, place=place, what=what, latency_ms=ms, accuracy=None,
-        chosen=False,
+        chosen=False, measured_ms=None,
     )  # fmt: skip
