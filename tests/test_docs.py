@@ -7,6 +7,7 @@ is run as it stands by `make test-tutorial`.
 import ast
 import csv
 import importlib
+import importlib.util
 import json
 import os
 import re
@@ -14,12 +15,16 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from pickle import UnpicklingError
 
 import pytest
 import torch
+from mmcv.utils.ext_loader import load_ext
+from mmengine.logging import HistoryBuffer
+from mmengine.registry import Registry
 from running import ROOT, from_file, tool
 
-from mixnet_dense import shipped
+from mixnet_dense import checkpoints, shipped
 from mixnet_dense.backbones import build_classifier
 from mixnet_dense.complexity import measure
 
@@ -133,6 +138,49 @@ _FROM_ELSEWHERE = {  # parts that the system or Python's formatting adds
     "mixnet-dense",
     "pretrained=",
 }
+
+
+def _mmcv_extension():
+    with pytest.MonkeyPatch.context() as patch:  # as it is without our package
+        patch.delitem(sys.modules, "mmcv._ext", raising=False)
+        finders = [finder for finder in sys.meta_path if "compat" not in type(finder).__module__]
+        patch.setattr(sys, "meta_path", finders)
+        load_ext("_ext", [])
+
+
+_OTHERS_MESSAGES = {
+    "No module named 'mmcv._ext'": _mmcv_extension,
+    "MixNet is not in the mmdet::model registry": lambda: Registry("model", scope="mmdet").build(
+        dict(type="MixNet")
+    ),
+    "persistent_workers option needs num_workers > 0": lambda: torch.utils.data.DataLoader(
+        [0], num_workers=0, persistent_workers=True
+    ),
+}
+
+
+def messages_of_others():
+    text = read("troubleshooting.md").partition("## Messages of other")[2]
+    return re.findall(r"^\| `(.+?)` \|.*\| ✓ \|$", text, re.M)
+
+
+@pytest.mark.parametrize("message", _OTHERS_MESSAGES)
+def test_the_troubleshooting_page_quotes_other_libraries(message):
+    if message.endswith("_ext'") and importlib.util.find_spec("mmcv._ext").origin:
+        pytest.skip("this mmcv is compiled")
+    with pytest.raises((ImportError, KeyError, ValueError), match=re.escape(message)):
+        _OTHERS_MESSAGES[message]()
+    assert message in messages_of_others()
+
+
+def test_a_log_of_a_training_keeps_torch_from_loading_a_checkpoint(tmp_path):
+    path, message = str(tmp_path / "epoch_1.pth"), "Weights only load failed"
+    log = HistoryBuffer([1.0], [1])
+    torch.save(dict(state_dict=dict(weight=torch.ones(2)), message_hub=log), path)
+    with pytest.raises(UnpicklingError, match=message):
+        torch.load(path, weights_only=True)
+    assert checkpoints.read(path)[0]["weight"].tolist() == [1, 1]
+    assert {message, *_OTHERS_MESSAGES} == set(messages_of_others())
 
 
 def slug(heading):
