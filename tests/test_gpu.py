@@ -35,7 +35,9 @@ pytestmark = [
     ),
 ]
 HALVES = {torch.float16: 0.05, torch.bfloat16: 0.1}
-"""The relative error that each may have against float32."""
+"""The relative error that a loss may have in each against float32."""
+MAPS = {torch.float16: 0.05, torch.bfloat16: 0.3}
+"""The same of a network's maps. On a CPU MobileNetV2's largest are 0.03 and 0.17."""
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +99,7 @@ def test_mixed_precision(name, channels_last, half):
         with torch.autocast(DEVICE, half):
             found = other(y)
     assert {tap.dtype for tap in found} == {half}
-    assert_near(found, expected, HALVES[half])
+    assert_near(found, expected, MAPS[half])
 
 
 @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
