@@ -94,7 +94,7 @@ fuzz: $(VENV)/ready
 
 # Kill trainings at random moments, fill their disk, take their data away: ten minutes.
 test-survival: $(VENV)/ready
-	$(BIN) -m pytest -m survival -s tests/test_killed.py tests/test_many_shards.py
+	$(BIN) -m pytest -m survival -s tests/test_killed.py tests/test_many_shards.py tests/test_adapt_killed.py
 
 # Two and four processes train to the weights of one: two minutes.
 test-scaling: $(VENV)/ready
