@@ -161,7 +161,7 @@ _OTHERS_MESSAGES = {
 
 def messages_of_others():
     text = read("troubleshooting.md").partition("## Messages of other")[2]
-    return re.findall(r"^\| `(.+?)` \|.*\| ✓ \|$", text, re.M)
+    return re.findall(r"^\| `(.+?)` ✓ \|", text, re.M)
 
 
 @pytest.mark.parametrize("message", _OTHERS_MESSAGES)
