@@ -207,6 +207,8 @@ def test_suppression():
 @pytest.mark.parametrize("name", CONFIGS)
 def test_prediction(name):
     _, model, data = build(name)
+    for sample in data["data_samples"]:
+        sample.set_metainfo(dict(ori_shape=sample.img_shape))
     model.eval()
     other = copy.deepcopy(model).to(DEVICE)
     with torch.no_grad():

@@ -102,8 +102,8 @@ class Search:
             self._choose(self.rows[0])
         first = self.rows[0]["measured_ms"]
         target = budget_ms(self.plan.budget, first)
-        done = path(self.rows)[-1]["measured_ms"]
-        progress = Progress(max(1, round(1000 * (done - target) / first)), "% of latency", scale=10)
+        left = round(1000 * (path(self.rows)[-1]["measured_ms"] - target) / first)
+        progress = Progress(max(1, left), "% of latency", scale=10)
         while (now := path(self.rows)[-1])["measured_ms"] > target:
             if self.rows[-1]["step"] == now["step"]:
                 wanted = max(now["measured_ms"] - self.plan.delta * first, target)
@@ -119,8 +119,10 @@ class Search:
                     f"step {best['step']}: {best['what']}: {best['measured_ms']:.2f} of "
                     f"{target:.2f} ms, accuracy {best['accuracy']:.4g}", flush=True,
                 )  # fmt: skip
-                saved = now["measured_ms"] - max(best["measured_ms"], target)
-                progress.step(max(0, round(1000 * saved / first)))
+                less = max(0, round(1000 * (best["measured_ms"] - target) / first))
+                if less < left:
+                    progress.step(left - less)
+                    left = less
         network = read_network(self._file(now, ".json"))
         return Found(self.rows, network, self._file(now, ".pth"), now["measured_ms"], target)
 
