@@ -16,6 +16,7 @@ from torch import nn
 from mixnet_dense.adapt import latency, names
 from mixnet_dense.adapt.table import Key, read_table, write_table
 from mixnet_dense.backbones.arch import Network
+from mixnet_dense.backbones.found import network_text
 from mixnet_dense.benchmark.subjects import build_model
 from mixnet_dense.registry import MODELS
 
@@ -103,6 +104,7 @@ class Clock:
         return self._network(build_model(self.config))
 
     def _network(self, model: nn.Module) -> dict[Key, latency.Piece]:
-        digest = hashlib.sha256(repr(model.backbone.network).encode()).hexdigest()[:12]
+        text = network_text(model.backbone.network)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         key = self.where.key(f"network {digest}", names.size([self.size]))
         return {key: latency.whole(model, self.size)}

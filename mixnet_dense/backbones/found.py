@@ -86,6 +86,12 @@ def write_network(path: str | Path, network: Network, history: Sequence[Mapping]
     Raises:
         InputError: see `files.written_whole`.
     """
+    with written_whole(path) as partial:
+        partial.write_text(network_text(network, history), encoding="utf-8")
+
+
+def network_text(network: Network, history: Sequence[Mapping] = ()) -> str:
+    """What `write_network` writes; equal for equal tables."""
     names = {function: name for name, function in _SQUEEZES.items()}
     found = {name: getattr(network, name) for name in _NETWORK}
     found["round_squeeze"] = names[network.round_squeeze]
@@ -94,8 +100,7 @@ def write_network(path: str | Path, network: Network, history: Sequence[Mapping]
     for name, lines in (("blocks", rows), ("history", history)):
         parts.append(f' "{name}": [\n' + ",\n".join(f"  {json.dumps(x)}" for x in lines) + "\n ]")
     parts.insert(-1, f' "taps": {json.dumps(tap_channels(network))}')
-    with written_whole(path) as partial:
-        partial.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def tap_channels(network: Network) -> dict[str, int]:
