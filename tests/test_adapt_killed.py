@@ -16,7 +16,7 @@ from test_killed import children
 from test_survival import load, same
 
 pytestmark = pytest.mark.survival
-OPTIONS = "--budget 95% --delta 0.02 --steps 1 --holdout 3 --proposals 2 --size 256 256 --repeats 5"
+OPTIONS = "--budget 98% --delta 0.02 --steps 1 --holdout 3 --proposals 2 --size 256 256 --repeats 5"
 
 
 def start(segmenter, work, processes):
