@@ -122,14 +122,17 @@ def draw() -> None:
 
     figure, axes = pyplot.subplots(3, 1, figsize=(7, 10), layout="constrained")
     for axis, (kind, title) in zip(axes, FIGURES.items(), strict=True):
-        for row in rows():
-            if row["kind"] == kind and row["paper"]:
-                point = float(row["ms"]), float(row["paper"])
-                axis.plot(*point, "o", color="tab:blue")
-                label = re.sub("^(ssdlite|lraspp)_", "", row["model"])
-                place = dict(xytext=(3, 3), textcoords="offset points")
-                axis.annotate(label, point, fontsize=8, rotation=30, **place)
-        axis.margins(x=0.2, y=0.4)
+        found = [row for row in rows() if row["kind"] == kind and row["paper"]]
+        best = 0.0
+        for row in sorted(found, key=lambda row: float(row["ms"])):
+            point = float(row["ms"]), float(row["paper"])
+            up = 1 if point[1] > 1.01 * best else -1  # below, where a faster one is near
+            best = max(best, point[1])
+            axis.plot(*point, "o", color="tab:blue")
+            label = re.sub("^(ssdlite|lraspp)_", "", row["model"])
+            place = dict(xytext=(3, 3 * up), textcoords="offset points", rotation=30 * up)
+            axis.annotate(label, point, fontsize=8, va="bottom" if up > 0 else "top", **place)
+        axis.margins(x=0.25, y=0.5)
         axis.set_ylabel(f"{title} (the papers')")
         axis.set_xlabel("{} x {} pixels, ms of one thread".format(*SIZES[kind]))
     figure.savefig(PLOT, dpi=90)
