@@ -68,7 +68,7 @@ def test_the_tool_draws_what_a_training_logged(detector, tmp_path, capsys):
 
 def test_the_documented_line_writes_for_tensorboard(detector, tmp_path):
     pytest.importorskip("tensorboard")
-    text = (ROOT / "docs/own_data.md").read_text()
+    text = (ROOT / "docs/own_data.md").read_text().replace("\\\n", " ")
     (line,) = re.findall(r"^python tools/train.py my.py (.*Tensorboard.*)$", text, re.MULTILINE)
     short = ("train_cfg.max_epochs=1", "train_cfg.val_interval=9")
     tool("train")(detector / "detector.py", *shlex.split(line), *short, "--work-dir", tmp_path)
