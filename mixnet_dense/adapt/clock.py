@@ -4,7 +4,7 @@ import contextlib
 import copy
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -67,9 +67,12 @@ class Clock:
         """The latency of a table."""
         if not latency.is_here(self.where):
             return self._sum(network)
-        parts = self._network(build_model(with_arch(self.config, network)))
-        self._time(lambda: ((), latency.missing(self._first | parts, *self._options)))
-        return self.table[next(iter(parts))]
+        key = self._key(network)
+        if key not in self.table:
+            parts = self._first | {key: latency.whole(self._model(network), self.size)}
+            with _alone():
+                self._keep(latency.missing(parts, self.where, self.table, self.repeats))
+        return self.table[key]
 
     def ms(self, network: Network, now: Network) -> float:
         """The latency of a table with a small change of another, ``now``."""
@@ -77,34 +80,38 @@ class Clock:
 
     def _sum(self, network: Network) -> float:
         if network not in self._sums:
-            model = build_model(with_arch(self.config, network))
-            self._sums[network] = self._time(
-                lambda: latency.predicted(model, self.size, *self._options)
-            )
+            model = self._model(network)
+            with _alone():
+                self._sums[network], new = latency.predicted(
+                    model, self.size, self.where, self.table, self.repeats
+                )
+            self._keep(new)
         return self._sums[network]
 
-    def _time(self, measure: Callable):
-        threads = torch.get_num_threads()
-        try:
-            with contextlib.redirect_stderr(io.StringIO()):  # a progress of its own
-                found, new = measure()
-        finally:
-            torch.set_num_threads(threads)
+    def _keep(self, new: dict[Key, float]) -> None:
         if new:
             self.table |= new
             write_table(self.file, self.table)
-        return found
 
-    @property
-    def _options(self) -> tuple:
-        return self.where, self.table, self.repeats
+    def _model(self, network: Network) -> nn.Module:
+        return build_model(with_arch(self.config, network))
 
     @cached_property
     def _first(self) -> dict[Key, latency.Piece]:
-        return self._network(build_model(self.config))
+        model = build_model(self.config)
+        return {self._key(model.backbone.network): latency.whole(model, self.size)}
 
-    def _network(self, model: nn.Module) -> dict[Key, latency.Piece]:
-        text = network_text(model.backbone.network)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        key = self.where.key(f"network {digest}", names.size([self.size]))
-        return {key: latency.whole(model, self.size)}
+    def _key(self, network: Network) -> Key:
+        digest = hashlib.sha256(network_text(network).encode()).hexdigest()[:12]
+        return self.where.key(f"network {digest}", names.size([self.size]))
+
+
+@contextlib.contextmanager
+def _alone():
+    """Measure without a progress of its own, and give torch its threads back."""
+    threads = torch.get_num_threads()
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        torch.set_num_threads(threads)
