@@ -7,7 +7,6 @@ BIN := $(VENV)/bin/python
 DEMO := work_dirs/demo
 DEMO_SEG := work_dirs/demo-seg
 ADAPTED := work_dirs/adapted
-ADAPT := -m torch.distributed.run --standalone --nproc_per_node 2 tools/adapt.py
 
 .PHONY: demo demo-seg demo-adapt demo-adapt-seg test test-weights test-real test-export \
 	test-shipped test-reuse test-browser test-tutorial test-survival test-scaling test-gpu \
@@ -26,19 +25,20 @@ demo-seg: $(VENV)/ready
 	$(BIN) tools/train.py configs/lraspp_mobilenetv3_small_sample.py --work-dir $(DEMO_SEG)
 	$(BIN) tools/test.py configs/lraspp_mobilenetv3_small_sample.py $(DEMO_SEG) --work-dir $(DEMO_SEG) --report $(DEMO_SEG)/report
 
-# Make the demo's network faster: search, train, evaluate and export what is found, see
+# Make a demo's network faster: search, train, evaluate and export what is found, see
 # docs/adapt.md. Run the demo before. The same command goes on where it was stopped.
 demo-adapt: $(VENV)/ready
-	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,export]"
-	$(BIN) $(ADAPT) configs/ssdlite_mixnet_sample.py $(DEMO) --budget 70% --runtime openvino --work-dir $(ADAPTED) --no-train --resume --launcher pytorch
-	$(BIN) tools/train.py $(ADAPTED)/found.py --work-dir $(ADAPTED)/trained --resume
-	$(BIN) tools/export.py $(ADAPTED)/found.py $(ADAPTED)/trained --format openvino --out $(ADAPTED)/found.xml
+	$(call adapt,configs/ssdlite_mixnet_sample.py,$(DEMO),$(ADAPTED),)
 
 demo-adapt-seg: $(VENV)/ready
-	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,export]"
-	$(BIN) $(ADAPT) configs/lraspp_mobilenetv3_small_sample.py $(DEMO_SEG) --budget 70% --runtime openvino --size 256 256 --work-dir $(ADAPTED)-seg --no-train --resume --launcher pytorch
-	$(BIN) tools/train.py $(ADAPTED)-seg/found.py --work-dir $(ADAPTED)-seg/trained --resume
-	$(BIN) tools/export.py $(ADAPTED)-seg/found.py $(ADAPTED)-seg/trained --format openvino --size 256 256 --out $(ADAPTED)-seg/found.xml
+	$(call adapt,configs/lraspp_mobilenetv3_small_sample.py,$(DEMO_SEG),$(ADAPTED)-seg,--size 256 256)
+
+define adapt
+$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,export]"
+$(BIN) -m torch.distributed.run --standalone --nproc_per_node 2 tools/adapt.py $(1) $(2) --budget 70% --runtime openvino $(4) --work-dir $(3) --no-train --resume --launcher pytorch
+$(BIN) tools/train.py $(3)/found.py --work-dir $(3)/trained --resume
+$(BIN) tools/export.py $(3)/found.py $(3)/trained --format openvino $(4) --out $(3)/found.xml
+endef
 
 # A process for each core, with one thread each: with more threads the processes would wait.
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile
