@@ -58,7 +58,7 @@ def _unfit_torchvision() -> str:
     ours = version("torch").partition("+")[0]
     return (
         f"torchvision {version('torchvision')} does not fit torch {ours}: "
-        f"pip install --upgrade torchvision torch=={ours}"
+        f"pip install --force-reinstall torchvision torch=={ours}"
     )
 
 

@@ -155,7 +155,7 @@ def test_a_torchvision_of_another_torch_is_one_line(monkeypatch, capsys):
 
     with pytest.raises(SystemExit):
         cli.run(lambda: main("operator torchvision::nms does not exist"))
-    said = "torchvision 0.24.0 does not fit torch 2.13.0: pip install --upgrade torchvision"
+    said = "torchvision 0.24.0 does not fit torch 2.13.0: pip install --force-reinstall torchvision"
     assert capsys.readouterr().err == f"error: {said} torch==2.13.0\n"
     with pytest.raises(RuntimeError):
         cli.run(lambda: main("out of memory"))
