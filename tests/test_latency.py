@@ -52,7 +52,7 @@ def test_a_pair_computes_what_the_network_does(model):
 
 
 @pytest.mark.export
-@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+@pytest.mark.parametrize("runtime", ["onnx", "openvino", "tflite"])
 @pytest.mark.parametrize(("text", "maps"), [(TINY_SEGMENTER, 1), (TINY_DETECTOR, 12)])
 def test_a_runtime_computes_the_pieces_and_the_whole(text, maps, runtime, tmp_path):
     """The last piece from two maps, joined to one input."""
@@ -126,8 +126,8 @@ def test_a_piece_that_is_there_twice_is_one_line(tmp_path):
 def test_this_machine_by_its_name_is_this_machine():
     own = latency.here("eager", 1)
     assert latency.here("eager", 1, own.device) == own
-    with pytest.raises(InputError, match="--runtime tflite: must be one of eager, onnx"):
-        latency.here("tflite", 1, own.device)
+    with pytest.raises(InputError, match="--runtime coreml: must be one of eager, onnx"):
+        latency.here("coreml", 1, own.device)
 
 
 def test_the_tool_measures_once_and_then_reads_its_table(tmp_path, capfd):

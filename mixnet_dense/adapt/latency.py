@@ -30,6 +30,7 @@ from mixnet_dense.errors import InputError
 from mixnet_dense.export import fuse
 from mixnet_dense.export.description import pipeline_resize
 from mixnet_dense.export.formats import FORMATS, need
+from mixnet_dense.export.writers import convert_tflite
 from mixnet_dense.progress import Progress
 
 _WARM_UP = 3
@@ -37,7 +38,7 @@ _ANCHORS = 3
 _OTHER_DATA = torch.zeros(2**20)  # 4 MiB, more than a core's own cache has
 # Windows counts a processor's time in steps of 16 ms, too coarse for a piece.
 _processor_time = time.process_time if hasattr(time, "clock_gettime") else time.perf_counter
-RUNTIMES = ("eager", "onnx", "openvino")
+RUNTIMES = ("eager", "onnx", "openvino", "tflite")
 
 
 class Where(NamedTuple):
@@ -62,7 +63,8 @@ def here(runtime: str, threads: int, device: str | None = None) -> Where:
         if runtime not in RUNTIMES:
             raise InputError(f"--runtime {runtime}: must be one of {', '.join(RUNTIMES)}")
         if runtime != "eager":
-            need(f"--runtime {runtime}", "onnx", "onnxscript", FORMATS[runtime].runtime)
+            kind = FORMATS[runtime]
+            need(f"--runtime {runtime}", *kind.packages, kind.runtime)
     return where
 
 
@@ -193,19 +195,26 @@ def runner(piece: Piece, where: Where) -> Callable[[], object]:
             sample = sample.contiguous(memory_format=torch.channels_last)
         return torch.inference_mode()(lambda: piece(sample))
     set_channels_last(piece, False)
-    outputs = [f"out{index}" for index in range(count)]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        path = str(Path(folder, "piece.onnx"))
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            # The older exporter: 0.05 s a piece, where dynamo takes 2 s, for equally fast files.
-            torch.onnx.export(
-                piece, (sample,), path, dynamo=False,
-                input_names=["images"], output_names=outputs,
-            )  # fmt: skip
+        if where.runtime == "tflite":
+            path = str(Path(folder, "piece.tflite"))
+            convert_tflite(piece, sample, path)
+        else:
+            path = str(Path(folder, "piece.onnx"))
+            _write_onnx(piece, path, count)
         call, _ = FORMATS[where.runtime].open(path, where.threads)
     values = sample.numpy()
     return lambda: call(values)
+
+
+def _write_onnx(piece: Piece, path: str, outputs: int) -> None:
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        # The older exporter: 0.05 s a piece, where dynamo takes 2 s, for equally fast files.
+        torch.onnx.export(
+            piece, (piece.sample,), path, dynamo=False,
+            input_names=["images"], output_names=[f"out{index}" for index in range(outputs)],
+        )  # fmt: skip
 
 
 def time_pieces(wanted: dict[Key, Piece], where: Where, repeats: int) -> dict[Key, float]:

@@ -10,7 +10,9 @@ _MOST_PIXELS = 2**25
 
 def add_latency_arguments(parser: argparse.ArgumentParser) -> None:
     """What a latency depends on besides the network; see `latency.Where`."""
-    parser.add_argument("--runtime", default="eager", help="eager (default), onnx or openvino")
+    parser.add_argument(
+        "--runtime", default="eager", help="eager (default), onnx, openvino or tflite"
+    )
     parser.add_argument("--threads", type=int, default=1, help="of the runtime (1)")
     parser.add_argument("--size", nargs=2, type=int, metavar=("H", "W"), help="of the images")
     parser.add_argument("--repeats", type=int, default=20, help="rounds of a measurement (20)")

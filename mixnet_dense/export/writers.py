@@ -16,11 +16,16 @@ import zipfile
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixnet_dense.errors import InputError
 from mixnet_dense.export.description import KEY, Description
 from mixnet_dense.export.graph import Graph
+
+_TALKATIVE = (
+    "torch.onnx._internal.exporter._registration",  # torchvision's operators, unused here
+    "onnxscript.optimizer._constant_folding",  # each split of weights, which runtimes fold
+)
 
 
 def onnx_model(graph: Graph, sample: Tensor):
@@ -29,8 +34,8 @@ def onnx_model(graph: Graph, sample: Tensor):
     if graph.about.batch is None:
         free = torch.export.Dim.DYNAMIC
         sizes = ({0: free, 2: free, 3: free},)
-    # It warns that torchvision's operators are absent; nothing here uses them.
-    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -110,12 +115,17 @@ def trace_torchscript(graph: Graph, sample: Tensor, path: str) -> None:
     Path(path).write_bytes(content.getbuffer())
 
 
-def trace_tflite(graph: Graph, sample: Tensor, path: str) -> None:
+def convert_tflite(module: nn.Module, sample: Tensor, path: str) -> None:
+    """Write a TFLite file of a module and its input, without notes."""
     import litert_torch
 
     with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore")
-        litert_torch.convert(graph, (sample.contiguous(),)).export(path)
+        litert_torch.convert(module, (sample.contiguous(),)).export(path)
+
+
+def trace_tflite(graph: Graph, sample: Tensor, path: str) -> None:
+    convert_tflite(graph, sample, path)
     # Files that belong to a TFLite model are a zip archive at its end.
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("labels.txt", "\n".join(graph.about.classes))
