@@ -9,7 +9,6 @@ import io
 import logging
 import os
 import subprocess
-import sys
 import tempfile
 import warnings
 import zipfile
@@ -119,7 +118,7 @@ def convert_tflite(module: nn.Module, sample: Tensor, path: str) -> None:
     """Write a TFLite file of a module and its input, without notes."""
     import litert_torch
 
-    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         litert_torch.convert(module, (sample.contiguous(),)).export(path)
 
