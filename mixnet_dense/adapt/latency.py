@@ -38,7 +38,22 @@ _ANCHORS = 3
 _OTHER_DATA = torch.zeros(2**20)  # 4 MiB, more than a core's own cache has
 # Windows counts a processor's time in steps of 16 ms, too coarse for a piece.
 _processor_time = time.process_time if hasattr(time, "clock_gettime") else time.perf_counter
-RUNTIMES = ("eager", "onnx", "openvino", "tflite")
+
+
+def _write_onnx(piece: nn.Module, sample: Tensor, path: str) -> None:
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        # The older exporter: 0.05 s a piece, where dynamo takes 2 s, for equally fast files.
+        torch.onnx.export(piece, (sample,), path, dynamo=False, input_names=["images"])
+
+
+_FILES = {
+    "onnx": (".onnx", _write_onnx),
+    "openvino": (".onnx", _write_onnx),
+    "tflite": (".tflite", convert_tflite),
+}
+"""The file that a piece is written to for a runtime: its suffix, and what writes it."""
+RUNTIMES = ("eager", *_FILES)
 
 
 class Where(NamedTuple):
@@ -188,33 +203,18 @@ def runner(piece: Piece, where: Where) -> Callable[[], object]:
     """A piece as a function that computes it once in the runtime."""
     piece.eval()
     sample = piece.sample
-    with torch.inference_mode():
-        count = len(_flat(piece(sample)))
     if where.runtime == "eager":
         if sample.dim() == 4:  # as the stem makes them
             sample = sample.contiguous(memory_format=torch.channels_last)
         return torch.inference_mode()(lambda: piece(sample))
     set_channels_last(piece, False)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        if where.runtime == "tflite":
-            path = str(Path(folder, "piece.tflite"))
-            convert_tflite(piece, sample, path)
-        else:
-            path = str(Path(folder, "piece.onnx"))
-            _write_onnx(piece, path, count)
+        suffix, write = _FILES[where.runtime]
+        path = str(Path(folder, f"piece{suffix}"))
+        write(piece, sample, path)
         call, _ = FORMATS[where.runtime].open(path, where.threads)
     values = sample.numpy()
     return lambda: call(values)
-
-
-def _write_onnx(piece: Piece, path: str, outputs: int) -> None:
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        # The older exporter: 0.05 s a piece, where dynamo takes 2 s, for equally fast files.
-        torch.onnx.export(
-            piece, (piece.sample,), path, dynamo=False,
-            input_names=["images"], output_names=[f"out{index}" for index in range(outputs)],
-        )  # fmt: skip
 
 
 def time_pieces(wanted: dict[Key, Piece], where: Where, repeats: int) -> dict[Key, float]:
