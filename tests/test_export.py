@@ -84,11 +84,12 @@ def test_segmenters(files, tmp_path, name, arguments):
 
 
 @runtimes
+@pytest.mark.parametrize("size", [(96, 128), (256, 256)])  # which is traced
 @pytest.mark.parametrize("suffix", [".onnx", ".xml"])
-def test_segmenters_of_any_size(files, tmp_path, suffix):
+def test_segmenters_of_any_size(files, tmp_path, suffix, size):
     """Maps smaller than the pooling's window, and one of several windows."""
     path = tmp_path / f"any{suffix}"
-    export(files, "segmenter", path, "--dynamic", "--size", "96", "128")
+    export(files, "segmenter", path, "--dynamic", "--size", *map(str, size))
     pictures = [*images(files), cv2.resize(images(files)[0], (1200, 900))]
     expected = load(str(files / "segmenter.pth"), Config.fromfile(SEGMENTER))(pictures)
     for found, wanted in zip(load(str(path))(pictures), expected, strict=True):

@@ -44,10 +44,10 @@ def _means(window: int, x: Tensor, stride: int, size: torch.SymInt) -> Tensor:
     This is for exported files that take images of any size. There the size of the map is a
     symbol, but a pooling operator needs the size of its window as a number.
     """
-    window = torch.sym_min(window, size)
-    count = torch.sym_min((size - window + stride - 1) // stride, (size - 1) // stride) + 1
-    start = torch.arange(count, device=x.device)[:, None] * stride
+    first = max(window, stride)
     place = torch.arange(size, device=x.device)
+    more = place[first::stride] - first + stride  # a slice ends with the map by itself
+    start = torch.cat((place[:1], more))[:, None]
     inside = ((place >= start) & (place < start + window)).to(x.dtype)
     return inside / inside.sum(1, keepdim=True)
 
