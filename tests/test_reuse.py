@@ -23,7 +23,7 @@ from mixnet_dense.registry import MODELS
 FOLDER = ROOT / "configs" / "reuse"
 CONFIGS = sorted(path.stem for path in FOLDER.glob("*.py"))
 OTHER_STRIDE = [("deeplabv3plus_mobilenetv3", 8), ("fcn_mobilenetv3", 16)]
-CLASSIFIERS = ("mixnet_imagenet", "mixnet_transfer")
+CLASSIFIERS = ("mixnet_imagenet", "mixnet_imagenet_new_style", "mixnet_transfer")
 NEEDS = {
     "faster_rcnn_mixnet": "torchvision",
     "ssdlite_timm": "timm",
@@ -96,12 +96,13 @@ def test_a_package_that_a_config_needs_is_named(name, package, monkeypatch):
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name.endswith("_new_style")])
 def test_a_new_style_config_is_what_mmengine_reads(name):
-    config = load_config(f"reuse/{name}", ["model.backbone.width=0.5"])
+    skip_without(NEEDS.get(name, "mmdet"))
+    config = load_config(f"reuse/{name}", ["model.width=0.5"])
     theirs = Config.fromfile(FOLDER / f"{name}.py")
     assert issubclass(theirs.model.type, BaseModel)
-    theirs.model.backbone.width = 0.5
+    theirs.model.width = 0.5
     assert config.to_dict() == theirs.to_dict()
-    assert "read_base" not in config and kind_of(config.model.backbone).startswith("M")
+    assert "read_base" not in config and kind_of(config.model).startswith(("M", "S"))
 
 
 @pytest.mark.reuse

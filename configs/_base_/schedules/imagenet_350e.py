@@ -1,10 +1,8 @@
 # MixConv section 4.2 trains with MnasNet's settings (https://arxiv.org/abs/1807.11626, section 5):
 # RMSprop with decay and momentum 0.9, weight decay 1e-5; the learning rate grows to 0.256 in 5
 # epochs, then falls by 0.97 every 2.4 epochs (here a little after each epoch); 4096 images a step.
-# The weights' moving average, 0.9999, is tested and saved (as MobileNetV3 section 6.1.1). The
-# papers do not say: 350 epochs, no weight decay of batch norm, and epsilon 0.001 are those of
+# The papers do not say: 350 epochs, no weight decay of batch norm, and epsilon 0.001 are those of
 # MnasNet's released code. TensorFlow adds epsilon below the root, PyTorch behind it: 0.0316 here.
-_base_ = "../runtime.py"
 max_epochs = 350
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=10)
 val_cfg = dict(type="ValLoop")
@@ -21,10 +19,6 @@ param_scheduler = [
     dict(type="ExponentialLR", gamma=0.97 ** (1 / 2.4), begin=5),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=4096)
-custom_hooks = [
-    dict(type="EMAHook", momentum=1e-4, update_buffers=True),
-    dict(type="mixnet_dense.LiveProgressHook"),
-]
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50),
