@@ -111,7 +111,8 @@ def trace_torchscript(graph: Graph, sample: Tensor, path: str) -> None:
         script = torch.jit.trace(graph, (sample,), check_trace=False)
         content = io.BytesIO()  # written to a full disk, it would end the process
         torch.jit.save(script, content, _extra_files={KEY: graph.about.to_json()})
-    Path(path).write_bytes(content.getbuffer())
+    # getbuffer() in a traceback crashes Python 3.12.1: github.com/python/cpython/issues/111049
+    Path(path).write_bytes(content.getvalue())
 
 
 def convert_tflite(module: nn.Module, sample: Tensor, path: str) -> None:
