@@ -20,7 +20,7 @@ ROWS = [
     for kind, rows in bad_inputs.KINDS.items()
     for row in rows
 ]
-_PROGRESS = re.compile(r"\d+/\d+ ")
+_PROGRESS = re.compile(r"\d+/\d+ |Downloading: ")  # the latter by torch 2.6
 _LOGS = re.compile(r"w/.*(\.log|/vis_data/.*|\.py)")  # of a training or test that began
 
 

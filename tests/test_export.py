@@ -129,6 +129,20 @@ def test_a_difference_leaves_no_file(files, tmp_path, monkeypatch, factor):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (256, "not written: 'logits' differs from PyTorch's by"),
+        (832, "--dynamic: the file fails with images of 129 x 97"),
+    ],
+)
+def test_a_file_for_any_size_that_is_for_one_is_not_kept(files, tmp_path, size, message):
+    """TorchScript's pooling has the windows of the size it was traced with."""
+    with pytest.raises(InputError, match=message):
+        export(files, "segmenter", tmp_path / "a.pt", "--dynamic", "--size", size, size)
+    assert not list(tmp_path.iterdir())
+
+
 def config_of_images(files, name: str) -> str:
     """A config like another whose images are those of ``files``, with nothing on them."""
     root = Path(__file__).parents[1]

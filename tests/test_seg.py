@@ -135,7 +135,7 @@ def test_pooling_of_a_graph_for_any_size(window, stride, traced):
 
     free = torch.export.Dim.AUTO
     program = torch.export.export(
-        Pool(), (torch.rand(1, 2, *traced),), dynamic_shapes=({2: free, 3: free},)
+        Pool(), (torch.rand(1, 2, *traced),), dynamic_shapes=({2: free, 3: free},), strict=False
     ).graph_module  # without torch's guards, as other formats: one window is no special case
     for size in [(64, 72), (5, 9), (19, 15), (50, 128), (97, 49), (8, 60)]:
         x = torch.rand(1, 2, *size)

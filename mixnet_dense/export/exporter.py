@@ -21,6 +21,9 @@ from mixnet_dense.export.writers import onnx_model
 from mixnet_dense.files import check_writable, put_in_place, write_errors_named
 
 _MOST_PIXELS = 2**25  # of an input; the largest that is usual, 8K, has 33 million
+# A file for any size is verified there too: padding and rounding show where sides are odd,
+# LR-ASPP's pooling where rows or columns have one window and where they have several.
+_ODD_SIZES = ((129, 97), (289, 833), (961, 1185))
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,9 @@ def export(model: nn.Module, images: Sequence[np.ndarray], request: Request) -> 
             a difference is above the tolerance. Then no file is left.
     """
     about, size = _describe(model, request)
-    other = (size[0] + 33, size[1] - 31)  # mostly odd, where padding and rounding show
-    sizes = [size, other] if request.dynamic else [size]
-    inputs = [network_input(images[:n], each, about) for each in sizes for n in (1, len(images))]
+    inputs = [network_input(images[:n], size, about) for n in (1, len(images))]
+    if request.dynamic:
+        inputs += [network_input(images[:1], other, about) for other in _ODD_SIZES]
     graph = Graph(model, about).cpu().eval()
     sample = inputs[0].expand(about.batch or 2, -1, -1, -1)
     with written_whole(request) as path:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixnet_dense.errors import InputError
 from mixnet_dense.export import suppression
 from mixnet_dense.export.graph import Graph
 from mixnet_dense.export.sessions import Session
@@ -20,10 +21,19 @@ def differences(session: Session, graph: Graph, inputs: Iterable[Tensor]) -> dic
         session: a file of the graph.
         graph: in eval mode.
         inputs: batches (N, 3, H, W).
+
+    Raises:
+        InputError: the graph is not for any size, as its file should be.
     """
     worst = dict.fromkeys(session.about.outputs, 0.0)
     for batch in inputs:
-        found = session(batch.numpy())
+        try:
+            found = session(batch.numpy())
+        except RuntimeError as error:
+            if session.about.height is not None:
+                raise
+            size = " x ".join(map(str, batch.shape[-2:]))
+            raise InputError(f"--dynamic: the file fails with images of {size}") from error
         with torch.inference_mode():
             expected = dict(zip(worst, graph(batch), strict=True))
         for name, value in expected.items():
