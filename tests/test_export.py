@@ -18,10 +18,12 @@ from exporting import DETECTOR, SEGMENTER, export, images
 from mmengine.config import Config
 from running import tool
 
+from mixnet_dense.backbones import MixNet
 from mixnet_dense.errors import InputError
-from mixnet_dense.export import load, suppression
+from mixnet_dense.export import fuse, load, suppression
 from mixnet_dense.export.description import describe
 from mixnet_dense.export.formats import FORMATS, format_of
+from mixnet_dense.export.graph import _apart
 from mixnet_dense.export.sessions import Session
 from mixnet_dense.export.verification import suppression_difference
 from mixnet_dense.weights.load import load_model
@@ -144,16 +146,17 @@ def test_a_file_for_any_size_that_is_for_one_is_not_kept(files, tmp_path, size, 
 
 
 def config_of_images(files, name: str) -> str:
-    """A config like another whose images are those of ``files``, with nothing on them."""
+    """A config like another whose images are those of ``files``, with one object."""
     root = Path(__file__).parents[1]
     images = [
         dict(id=index, file_name=path.name, height=64, width=64)
         for index, path in enumerate(sorted((files / "images").iterdir()))
     ]
     categories = [dict(id=index, name=f"class {index}") for index in range(80)]
-    content = dict(images=images, categories=categories, annotations=[])
-    (files / "none.json").write_text(json.dumps(content))
-    data = dict(data_root=f"{files}/", ann_file="none.json", data_prefix=dict(img="images/"))
+    box = dict(id=1, image_id=0, category_id=0, bbox=[8, 8, 40, 40], area=1600, iscrowd=0)
+    content = dict(images=images, categories=categories, annotations=[box])
+    (files / "one.json").write_text(json.dumps(content))
+    data = dict(data_root=f"{files}/", ann_file="one.json", data_prefix=dict(img="images/"))
     names = dict(classes=[category["name"] for category in categories])
     loader = dict(num_workers=0, persistent_workers=False, dataset=dict(**data, metainfo=names))
     (files / "config.py").write_text(
@@ -161,6 +164,23 @@ def config_of_images(files, name: str) -> str:
         f"train_dataloader = val_dataloader = test_dataloader = {loader!r}\n"
     )
     return str(files / "config.py")
+
+
+def test_no_weight_of_a_graph_is_split():
+    """NNCF fails at a convolution whose weight is part of another."""
+    backbone, image = fuse(MixNet("s", channels_last=False)), torch.rand(1, 3, 64, 64)
+
+    def readers(module):
+        graph = torch.export.export(module, (image,)).graph
+        weights = [node for node in graph.nodes if node.op == "placeholder"]
+        return {str(user.target) for weight in weights for user in weight.users}
+
+    expected, before = backbone(image), readers(backbone)
+    apart = _apart(backbone)
+    after = readers(apart)
+    assert before - after == {"aten.chunk.default"}
+    for found, wanted in zip(apart(image), expected, strict=True):
+        torch.testing.assert_close(found, wanted)
 
 
 @runtimes

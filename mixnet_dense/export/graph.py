@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixnet_dense.backbones.algorithms import set_channels_last
-from mixnet_dense.backbones.blocks import upsample
+from mixnet_dense.backbones.blocks import PointwiseConv2d, upsample
 from mixnet_dense.export.description import Description
 from mixnet_dense.export.fuse import fuse
 from mixnet_dense.images import RESIZES
@@ -42,6 +42,36 @@ def network_input(
     return F.pad(batch, missing, value=about.pad_value)
 
 
+class _Groups(nn.Module):
+    """The groups of a 1x1 convolution, each with a weight of its own.
+
+    A graph that splits one weight is the same for the runtimes, but NNCF fails.
+    """
+
+    def __init__(self, conv: PointwiseConv2d):
+        super().__init__()
+        self.convs = nn.ModuleList()
+        biases = [None] * conv.groups if conv.bias is None else conv.bias.chunk(conv.groups)
+        for weight, bias in zip(conv.weight.chunk(conv.groups), biases, strict=True):
+            part = nn.Conv2d(weight.shape[1], len(weight), 1, bias=bias is not None)
+            state = dict(weight=weight) if bias is None else dict(weight=weight, bias=bias)
+            part.load_state_dict(state)
+            self.convs.append(part.requires_grad_(False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = x.chunk(len(self.convs), 1)
+        return torch.cat([conv(part) for conv, part in zip(self.convs, parts, strict=True)], 1)
+
+
+def _apart(model: nn.Module) -> nn.Module:
+    """Replace the grouped 1x1 convolutions, in place."""
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, PointwiseConv2d) and child.groups > 1:
+                setattr(parent, name, _Groups(child))
+    return model
+
+
 class Graph(nn.Module):
     """A fused model as a function of tensors alone.
 
@@ -61,7 +91,7 @@ class Graph(nn.Module):
 
     def __init__(self, model: nn.Module, about: Description):
         super().__init__()
-        self.model, self.about = set_channels_last(fuse(model), False), about
+        self.model, self.about = _apart(set_channels_last(fuse(model), False)), about
         self.preprocess = Preprocess(about) if about.preprocess else nn.Identity()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
