@@ -77,7 +77,7 @@ test-browser: $(VENV)/ready
 	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test,export]"
 	$(BIN) -m pytest -m browser
 
-# Follow docs/start.md, and docs/own_data.md on photographs of ../shared in each format: half an hour.
+# Run the pages' commands, and docs/own_data.md on photographs of ../shared in each format: 40 minutes.
 test-tutorial: $(VENV)/ready
 	$(BIN) -m pip install -q -c constraints.txt -e ".[onedl,test,export]"
 	$(BIN) -m pytest -m tutorial -s

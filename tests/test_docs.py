@@ -1,7 +1,7 @@
 """The documentation: links lead somewhere, commands parse, Python runs, tables are up to date.
 
-Commands that train or download have their arguments parsed and their configs loaded; docs/start.md
-is run as it stands by `make test-tutorial`.
+The arguments of commands are parsed and their configs loaded; `make test-tutorial` runs them, see
+test_docs_commands.py, and docs/start.md as it stands.
 """
 
 import ast
