@@ -30,7 +30,7 @@ pytestmark = pytest.mark.tutorial
 
 _ELSEWHERE = {  # a part of a command: what runs it, or why nothing does
     r"^(make|pip|npm|tar|cd|python3 -m venv|\.|MMCV_WITH_OPS=1) ": "make the environment",
-    r"^(for|done)|\$model": "a loop of the shell",
+    r"^(for|done)": "a loop of the shell, whose commands are run for each of _MODELS",
     r"^mixnet-dense$": "test_wheel.py",
     r"torchrun|dist_train|slurm_train": "test_distributed.py, test_launch_scripts.py",
     r"--device cuda|-m pytest": "make test-gpu",
@@ -42,6 +42,7 @@ _ELSEWHERE = {  # a part of a command: what runs it, or why nothing does
     r"--measure|evaluation_speed|latency_error": "not by a test: minutes of measuring",
     r"--url https": "test_many_shards.py, which has a server",
 }
+_MODELS = ("lraspp", "lraspp_of_mmseg")
 _STANDS_FOR = {
     "CONFIG": "configs/ssdlite_mixnet_sample.py",
     "CHECKPOINT": "work_dirs/demo",
@@ -112,13 +113,13 @@ def _relabel(folder, names) -> None:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory, sample, cache):  # noqa: F811
+def reader(tmp_path_factory, prepared, cache):  # noqa: F811
     """The folder of somebody who has the repository, data, photos and weights."""
     folder = tmp_path_factory.mktemp("reader")
     for name in ("configs", "tools", "tests", "docs"):
         (folder / name).symlink_to(ROOT / name)
     for name in ("sample", "coco", "cityscapes", "raccoon"):
-        shutil.copytree(sample, folder / "data" / name)
+        shutil.copytree(prepared, folder / "data" / name)
     images = folder / "data/cityscapes/leftImg8bit"
     shutil.copytree(images / "val", images / "test")
     _relabel(folder / "data/coco", CocoDataset.METAINFO["classes"])
@@ -152,8 +153,7 @@ def reader(tmp_path_factory, sample, cache):  # noqa: F811
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_commands_of_a_page_run(page, reader, cache, monkeypatch):  # noqa: F811
-    monkeypatch.chdir(reader)
+def test_the_commands_of_a_page_run(page, reader, cache, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setenv("MIXNET_DENSE_CACHE", str(cache))
     if page.name == "start.md":
         return
@@ -162,12 +162,13 @@ def test_the_commands_of_a_page_run(page, reader, cache, monkeypatch):  # noqa: 
             command = " ".join(words)
             if any(re.search(part, command) for part in _ELSEWHERE):
                 continue
-            print("+", command)
-            if command == "mixnet-dense prepare-data sample":
-                shutil.rmtree("data/sample")  # a new folder is wanted, and a new file
+            # the sample's default folder must not be there
+            monkeypatch.chdir(tmp_path if command.endswith("prepare-data sample") else reader)
             if "--out my.py" in command:
                 Path("my.py").unlink()
                 shutil.rmtree("my_labels")
             if "found.json" in command:
                 shutil.copy("work_dirs/adapted/found.json", ".")
-            _run(words)
+            for model in _MODELS if "$model" in command else [""]:
+                print("+", command.replace("$model", model))
+                _run([word.replace("$model", model) for word in words])

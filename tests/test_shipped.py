@@ -62,11 +62,12 @@ def test_fresh_networks(path, form, tmp_path):
     head = model.bbox_head if hasattr(model, "bbox_head") else model.decode_head
     model.dataset_meta = dict(classes=[str(index) for index in range(head.num_classes)])
     model.cfg = config
-    about = describe(model.eval(), size=SIZE, batch=1)
+    size = describe(model.eval()).padded or SIZE
+    about = describe(model, size=size, batch=1)
     images = read_images(image_files(load_config(SAMPLES["demo"][0]), "test", 2))
     graph = Graph(model, about).eval()
     file = str(tmp_path / f"model{FORMATS[form].suffix}")
-    inputs = [network_input(images[:count], SIZE, about) for count in (1, 2)]
+    inputs = [network_input(images[:count], size, about) for count in (1, 2)]
     write(graph, form, inputs[0], file)
     found = differences(Session(file), graph, inputs)
     assert len(found) == len(about.outputs)
