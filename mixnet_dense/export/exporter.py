@@ -88,9 +88,8 @@ def export(model: nn.Module, images: Sequence[np.ndarray], request: Request) -> 
             a difference is above the tolerance. Then no file is left.
     """
     about, size = _describe(model, request)
-    inputs = [network_input(images[:n], size, about) for n in (1, len(images))]
-    if request.dynamic:
-        inputs += [network_input(images[:1], other, about) for other in _ODD_SIZES]
+    sizes = [size, *_ODD_SIZES] if request.dynamic else [size]
+    inputs = [network_input(images[:n], each, about) for each in sizes for n in (1, len(images))]
     graph = Graph(model, about).cpu().eval()
     sample = inputs[0].expand(about.batch or 2, -1, -1, -1)
     with written_whole(request) as path:
