@@ -152,11 +152,11 @@ def reader(tmp_path_factory, prepared, cache):  # noqa: F811
     return folder
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "start.md"], ids=lambda page: page.name
+)
 def test_the_commands_of_a_page_run(page, reader, cache, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setenv("MIXNET_DENSE_CACHE", str(cache))
-    if page.name == "start.md":
-        return
     for text in re.findall(r"^```bash\n(.*?)^```", page.read_text("utf-8"), re.M | re.DOTALL):
         for words in filter(None, commands(text)):
             command = " ".join(words)
