@@ -21,10 +21,7 @@ from mixnet_dense.errors import InputError
 from mixnet_dense.export.description import KEY, Description
 from mixnet_dense.export.graph import Graph
 
-_TALKATIVE = (
-    "torch.onnx._internal.exporter._registration",  # torchvision's operators, unused here
-    "onnxscript.optimizer._constant_folding",  # each split of weights, which runtimes fold
-)
+_TALKATIVE = "torch.onnx._internal.exporter._registration"  # torchvision's operators, unused here
 
 
 def onnx_model(graph: Graph, sample: Tensor):
@@ -33,8 +30,7 @@ def onnx_model(graph: Graph, sample: Tensor):
     if graph.about.batch is None:
         free = torch.export.Dim.DYNAMIC
         sizes = ({0: free, 2: free, 3: free},)
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger(_TALKATIVE).setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
